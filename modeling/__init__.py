@@ -1,0 +1,1 @@
+"""The files a VQDNA repository on the Hub carries: flat, self-contained, installed as `vqdna_hf.modeling`."""
