@@ -1,0 +1,72 @@
+# Needs Python 3.11+ and nothing else: the first target that needs an environment makes it in .venv.
+# TORCH holds arguments of `pip install`, for example TORCH="torch==2.13.0 --index-url <the CPU builds>".
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OFFLINE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow style quality build clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo
+	@echo "  PYTHON=$(PYTHON)  which interpreter makes $(VENV)"
+	@echo "  TORCH=$(TORCH)  what is installed for PyTorch"
+
+demo: $(INSTALLED) ## run the whole pipeline on small data, into demo-output/
+	$(BIN)/vqdna demo --output demo-output
+
+test: $(INSTALLED) ## run the fast tests (PYTEST_ARGS="-k codec" to select)
+	$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile tests $(PYTEST_ARGS)
+
+test-slow: $(INSTALLED) ## run the slow tests
+	$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests $(PYTEST_ARGS)
+
+style: $(INSTALLED) ## fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+quality: $(INSTALLED) ## check without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/typos
+
+# an old build/ would bring files that no longer exist into the wheel
+build: $(INSTALLED) ## make the sdist and, from it, the wheel
+	rm -rf build dist
+	$(BIN)/python -m build
+
+clean: ## remove what was made here, except .venv
+	rm -rf build dist *.egg-info demo-output .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): setup.py
+	@set -e; \
+	if [ ! -x $(BIN)/python ]; then \
+	  found=; \
+	  for candidate in $(PYTHON) python3.13 python3.12 python3.11; do \
+	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	      found=$$candidate; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "vqdna_hf needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)" >&2; \
+	    echo "and there is no python3.13, python3.12 or python3.11. Install one, or say PYTHON=/path/to/python." >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "making $(VENV) with $$found"; \
+	  if ! $$found -m venv $(VENV); then \
+	    rm -rf $(VENV); \
+	    echo "'$$found -m venv' failed. On Debian and Ubuntu: apt install python3-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	fi
+	$(BIN)/python -m pip install $(TORCH)
+	$(BIN)/python -m pip install -e ".[dev]"
+	@touch $@
