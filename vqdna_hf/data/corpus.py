@@ -1,0 +1,318 @@
+"""The corpus of masked pre-training on disk: windows of bases, optionally with their codes, in Parquet shards.
+
+    corpus/
+      corpus.json                        the manifest; "complete": true once every shard is there
+      train/shard-00000.parquet          contig, start, end (0-based, half-open), bases, and codes if asked for
+      validation/shard-00000.parquet
+
+Bases are canonical: they serve any vocabulary. Codes are a cache for one vocabulary, whose fingerprint the manifest
+holds. A shard appears under its name only when it is whole, so a run that was stopped continues where it left off.
+"""
+
+import itertools
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from .fasta import GenomeBases
+from .windows import iter_windows
+
+
+MANIFEST = "corpus.json"
+VERSION = 1
+SPLITS = ("train", "validation")
+
+# windows given to the tokenizer at a time: enough to fill its batches, few enough for a lively progress bar
+_CHUNK = 512
+# lists of a Parquet column have 32-bit offsets
+_MAX_SHARD_BASES = 2**31 - 1
+# what must be the same for two runs to write the same shards
+_SETTINGS = (
+    "version", "window", "min_length", "shard_windows", "with_codes", "fingerprint", "inputs", "held_out", "checksums",
+)  # fmt: skip
+
+
+class CorpusError(ValueError):
+    """A corpus that is missing, unfinished, or not the one asked for; the message says what to do."""
+
+
+def write_corpus(
+    genome_train: GenomeBases,
+    genome_eval: GenomeBases | None,
+    output: str | PathLike,
+    window: int,
+    min_length: int,
+    tokenizer=None,
+    with_codes: bool = False,
+    shard_windows: int = 50_000,
+    fingerprint: str | None = None,
+    inputs: list[dict] | None = None,
+    progress: bool = True,
+) -> "Corpus":
+    """Cut genomes into windows and write them to disk; called again with the same arguments, finish what was begun.
+
+    Args:
+        genome_train, genome_eval: see `GenomeBases.split`; they become the splits `train` and `validation`.
+        output: the directory of the corpus.
+        window, min_length: see `iter_windows` (bases).
+        tokenizer: for codes; its `encode_nucleotides` takes a list of `uint8` arrays and gives as many arrays of
+            codes, each as long as its bases.
+        with_codes: store the tokenizer's ids, without special tokens, beside the bases.
+        shard_windows: windows a file.
+        fingerprint: of the vocabulary; required with codes, which are worthless to any other vocabulary.
+        inputs: `[{"file": name, "bases": count}, ...]`; by default what `genome_train` was read from.
+
+    Returns:
+        The finished corpus.
+
+    Raises:
+        CorpusError: the directory holds another corpus (names what differs) or foreign files, no window is long
+            enough, or the tokenizer's codes do not match the bases.
+        ValueError: arguments that contradict each other.
+    """
+    if with_codes and (tokenizer is None or fingerprint is None):
+        raise ValueError(
+            "Codes need a tokenizer and the fingerprint of its vocabulary; pass both, or with_codes=False."
+        )
+    # subtle: all checks come before anything is on disk, where wrong settings would be in the way of right ones
+    _check_sizes(genome_train, window, min_length, shard_windows)
+    output = Path(output)
+    genomes = {"train": genome_train, "validation": genome_eval}
+    genomes = {split: genome for split, genome in genomes.items() if genome is not None and len(genome)}
+    manifest = {
+        "version": VERSION,
+        "complete": False,
+        "window": window,
+        "min_length": min_length,
+        "shard_windows": shard_windows,
+        "with_codes": with_codes,
+        "fingerprint": fingerprint,
+        "inputs": genome_train.inputs if inputs is None else inputs,
+        "held_out": list(genome_eval.names) if genome_eval is not None else [],
+        "checksums": {split: _checksum(genome) for split, genome in genomes.items()},
+    }
+    if _begin(output, manifest):
+        return Corpus.load(output)
+    total = sum(genome.total_bases for genome in genomes.values())
+    encode = tokenizer.encode_nucleotides if with_codes else None
+    with tqdm(total=total, desc="Writing corpus", unit="base", unit_scale=True, disable=not progress) as bar:
+        manifest["splits"] = {
+            split: _write_split(iter_windows(genome, window, min_length), output / split, shard_windows, encode, bar)
+            for split, genome in genomes.items()
+        }
+    _write_json(output / MANIFEST, manifest | {"complete": True})
+    return Corpus.load(output)
+
+
+def _check_sizes(genome: GenomeBases, window: int, min_length: int, shard_windows: int) -> None:
+    if next(iter_windows(genome, window, min_length), None) is None:
+        raise CorpusError(f"No train contig has a window of {min_length} bases, half of them known. Lower min_length.")
+    most = _MAX_SHARD_BASES // window
+    if not 1 <= shard_windows <= most:
+        raise ValueError(
+            f"shard_windows is {shard_windows}, but with windows of {window} bases it must be between 1 and {most}."
+        )
+
+
+def _checksum(genome: GenomeBases) -> int:
+    """CRC-32 of every contig's name and bases: notices an input that was replaced by another of the same size."""
+    value = 0
+    for index, name in enumerate(genome.names):
+        value = zlib.crc32(genome.contig(index), zlib.crc32(f"{name}\n".encode(), value))
+    return value
+
+
+def _begin(output: Path, manifest: dict) -> bool:
+    """Make the directory, or check that it holds a run with the same settings; whether that run is complete."""
+    path = output / MANIFEST
+    if not path.exists():
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise CorpusError(
+                f"{output} is not empty and holds no {MANIFEST}. Give the corpus a directory of its own."
+            )
+        output.mkdir(parents=True, exist_ok=True)
+        _write_json(path, manifest)
+        return False
+    found = _read_json(path)
+    # subtle: through JSON, so that tuples and numpy numbers compare as they were written
+    wanted = json.loads(json.dumps(manifest))
+    different = [key for key in _SETTINGS if found.get(key) != wanted[key]]
+    if different:
+        details = "; ".join(
+            f"{key} is {_short(found.get(key))} there, {_short(wanted[key])} here" for key in different
+        )
+        raise CorpusError(
+            f"{output} holds a corpus made differently: {details}. Use the same settings to resume it, or "
+            "another directory."
+        )
+    return bool(found.get("complete"))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _write_split(windows: Iterator[tuple], directory: Path, shard_windows: int, encode, bar: tqdm) -> dict[str, int]:
+    """Write the shards that are not there yet; returns the counts of the whole split."""
+    directory.mkdir(exist_ok=True)
+    counts = {"windows": 0, "bases": 0, "shards": 0}
+    while shard := list(itertools.islice(windows, shard_windows)):
+        path = directory / f"shard-{counts['shards']:05d}.parquet"
+        bases = sum(ids.size for *_, ids in shard)
+        if _is_whole(path, len(shard)):
+            bar.update(bases)
+        else:
+            _write_shard(shard, path, encode, bar)
+        counts["windows"] += len(shard)
+        counts["bases"] += bases
+        counts["shards"] += 1
+    return counts
+
+
+def _is_whole(path: Path, rows: int) -> bool:
+    try:
+        return pq.read_metadata(path).num_rows == rows
+    # a shard whose data never reached the disk before a power failure is written again
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return False
+
+
+def _write_shard(shard: list[tuple], path: Path, encode, bar: tqdm) -> None:
+    contigs, starts, ends, bases = zip(*shard)
+    columns = {
+        "contig": pa.array(contigs, pa.string()),
+        "start": pa.array(starts, pa.int64()),
+        "end": pa.array(ends, pa.int64()),
+        "bases": _to_lists(bases),
+    }
+    codes = []
+    for first in range(0, len(bases), _CHUNK):
+        chunk = list(bases[first : first + _CHUNK])
+        if encode is not None:
+            codes += _encode(encode, chunk, shard[first : first + _CHUNK])
+        bar.update(sum(ids.size for ids in chunk))
+    if encode is not None:
+        columns["codes"] = _to_lists(codes)
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(pa.table(columns), temporary, compression="zstd")
+    os.replace(temporary, path)
+
+
+def _encode(encode, chunk: list[np.ndarray], windows: list[tuple]) -> list[np.ndarray]:
+    codes = [np.asarray(ids, dtype=np.int64) for ids in encode(chunk)]
+    if len(codes) != len(chunk):
+        raise CorpusError(f"The tokenizer gave {len(codes)} sequences of codes for {len(chunk)} windows.")
+    for ids, (contig, start, end, _) in zip(codes, windows):
+        if ids.shape != (end - start,):
+            raise CorpusError(
+                f"The tokenizer gave codes of shape {ids.shape} for {contig}:{start}-{end} (0-based, half-open), but "
+                f"one per base, ({end - start},), is needed. Are special tokens among them?"
+            )
+    return codes
+
+
+def _to_lists(arrays: list[np.ndarray]) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum([array.size for array in arrays])]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(arrays)))
+
+
+def _write_json(path: Path, content: dict) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorpusError(f"{path} is not a corpus manifest: {error}. Write the corpus again, elsewhere.") from error
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A finished corpus on disk.
+
+    Attributes:
+        directory: where it is.
+        manifest: the content of `corpus.json`: `version`, `window`, `min_length`, `with_codes`, `fingerprint` (or
+            `None`), `inputs`, `held_out` (contig names), and `splits`, with `windows`, `bases` and `shards` of each.
+    """
+
+    directory: Path
+    manifest: dict
+
+    @classmethod
+    def load(cls, directory: str | PathLike) -> "Corpus":
+        """Open a corpus.
+
+        Raises:
+            CorpusError: no corpus there, one of another version, or one that is unfinished or lacks shards.
+        """
+        directory = Path(directory)
+        if not (directory / MANIFEST).is_file():
+            raise CorpusError(f"There is no corpus in {directory}: it has no {MANIFEST}. Write one with write_corpus.")
+        manifest = _read_json(directory / MANIFEST)
+        if manifest.get("version") != VERSION:
+            raise CorpusError(
+                f"{directory} is a corpus of version {manifest.get('version')}, but {VERSION} is needed."
+            )
+        if not manifest.get("complete"):
+            raise CorpusError(
+                f"The corpus in {directory} is unfinished. Run the command that began it once more, with the same "
+                "arguments: it keeps the shards that are there and writes the rest."
+            )
+        corpus = cls(directory, manifest)
+        for split in corpus.splits:
+            for path in corpus._shards(split):
+                if not path.is_file():
+                    raise CorpusError(f"The corpus in {directory} lacks {path}. Copy it again, or write it again.")
+        return corpus
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have windows: `train`, and `validation` if anything was held out."""
+        return [split for split in SPLITS if self.manifest["splits"].get(split, {}).get("windows")]
+
+    def split(self, name: str) -> datasets.Dataset:
+        """The windows of a split: `contig`, `start`, `end`, `bases` (`uint8`) and, if stored, `codes` (`int64`).
+
+        They are memory-mapped; the Arrow file behind that lies in the Hugging Face cache, not in the corpus.
+
+        Raises:
+            CorpusError: no such split.
+        """
+        if name not in self.splits:
+            raise CorpusError(
+                f"The corpus in {self.directory} has no split {name!r}; it has {', '.join(self.splits)}."
+            )
+        files = [str(path) for path in self._shards(name)]
+        return datasets.load_dataset("parquet", data_files={name: files}, split=name)
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Refuse a vocabulary other than the one this corpus was made for, if it was made for one.
+
+        Raises:
+            CorpusError: names both fingerprints.
+        """
+        own = self.manifest["fingerprint"]
+        if own is not None and own != fingerprint:
+            raise CorpusError(
+                f"The corpus in {self.directory} was made with the vocabulary {own}, but this vocabulary is "
+                f"{fingerprint}. Use the tokenizer it was made with, or write a new corpus."
+            )
+
+    def _shards(self, split: str) -> list[Path]:
+        count = self.manifest["splits"][split]["shards"]
+        return [self.directory / split / f"shard-{number:05d}.parquet" for number in range(count)]

@@ -1,0 +1,274 @@
+"""FASTA files to nucleotide ids: one record at a time, or whole genomes in one array.
+
+`read_fasta` is a thin check over `dnaio`: what a reader lets pass in silence (an empty file, a record without bases,
+two records of one name, a compressed file cut short) is an error here, because it would silently change the training
+data. `GenomeBases` holds every contig in ONE uint8 array, so that 300,000 short contigs cost little more than their
+bases.
+
+All coordinates are 0-based and half-open.
+"""
+
+import difflib
+import gzip
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+import dnaio
+import numpy as np
+from tqdm.auto import tqdm
+
+from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+
+
+# the block that ends every bgzip file (SAM specification, section 4.1.2)
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_SUFFIXES = (".gz", ".bgz", ".fa", ".fasta", ".fna")
+# a contig with more than this share of the bases is never held out whole
+_LARGEST_HELD_OUT = 0.2
+
+
+class FastaError(ValueError):
+    """A FASTA file that cannot be read; the message names the file, the record and, where it has one, the position."""
+
+
+def read_fasta(path: str | PathLike) -> Iterator[tuple[str, np.ndarray]]:
+    """Read a FASTA file, plain or gzip/bgzip-compressed, with Unix or Windows line ends.
+
+    Args:
+        path: `.fa`, `.fasta`, `.fna`, with or without `.gz`.
+
+    Yields:
+        The contig's name (first word of its header) and its nucleotide ids 0-4, `uint8` of shape `(length,)`.
+
+    Raises:
+        FastaError: no such file; an empty, truncated or corrupt file; not FASTA; a record without a name or without
+            bases; two records of one name; a character that is no nucleotide (names its 0-based position).
+    """
+    path = Path(path)
+    _check_file(path)
+    seen: set[str] = set()
+    for name, sequence in _records(path):
+        if name in seen:
+            raise FastaError(
+                f"{path} has two records named {name!r} (record {len(seen) + 1} is the second). Rename one."
+            )
+        seen.add(name)
+        try:
+            yield name, bases_to_ids(sequence, where=f"record {name} of {path}")
+        except ValueError as error:
+            raise FastaError(str(error)) from None
+    if not seen:
+        raise FastaError(f"{path} holds no FASTA record: a record is a '>' line followed by bases.")
+
+
+def _records(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and letters of each record; what dnaio raises becomes a `FastaError` that says how far it got."""
+    last = None
+    try:
+        # subtle: open_threads=0 reads in this process; a pool of decompressors per data-loader worker is no help
+        with dnaio.open(path, fileformat="fasta", open_threads=0) as reader:
+            for number, record in enumerate(reader, start=1):
+                words = record.name.split(maxsplit=1)
+                if not words:
+                    raise FastaError(f"Record {number} of {path} has no name after '>'. Give every record a name.")
+                if not record.sequence:
+                    raise FastaError(
+                        f"Record {words[0]} of {path} has no sequence. Remove its header or add its bases."
+                    )
+                last = words[0]
+                yield last, record.sequence
+    except dnaio.FileFormatError as error:
+        raise FastaError(f"{path} is not a FASTA file ({_after(last)}): {error}") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FastaError(
+            f"{path} is a truncated or corrupt gzip file ({_after(last)}): {error}. Copy or download it again."
+        ) from error
+
+
+def _after(name: str | None) -> str:
+    return "before the first complete record" if name is None else f"after record {name}"
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise FastaError(f"There is no FASTA file {path}. Check the path.")
+    if path.is_dir():
+        raise FastaError(f"{path} is a directory, but a FASTA file is needed. Name the files in it.")
+    with open(path, "rb") as file:
+        head = file.read(18)
+        if not head:
+            raise FastaError(f"{path} is empty (0 bytes). Was the download interrupted?")
+        if path.suffix in (".gz", ".bgz") and head[:2] != b"\x1f\x8b":
+            raise FastaError(f"{path} is named like a gzip file but is none. Rename it without {path.suffix}.")
+        if head[:4] == _BGZF_END[:4] and head[12:14] == b"BC":
+            # subtle: a bgzip file cut between two blocks decompresses without complaint; only its end block tells
+            file.seek(-min(len(_BGZF_END), path.stat().st_size), 2)
+            if file.read() != _BGZF_END:
+                raise FastaError(
+                    f"{path} is a truncated bgzip file: its end-of-file block is missing. Copy or download it again."
+                )
+
+
+def _labels(paths: list[Path]) -> list[str]:
+    """Short names for the files of a genome: `hg38` for `data/hg38.fa.gz`; the path itself where that is ambiguous."""
+    stems = []
+    for path in paths:
+        stem = path.name
+        while stem.lower().endswith(_SUFFIXES) and "." in stem[1:]:
+            stem = stem[: stem.rindex(".")]
+        stems.append(stem)
+    counts = Counter(stems)
+    return [stem if counts[stem] == 1 else str(path) for stem, path in zip(stems, paths)]
+
+
+class GenomeBases:
+    """Every contig of one or several FASTA files in memory.
+
+    Attributes:
+        bases: nucleotide ids 0-4 of all contigs, `uint8`, read-only. Parts of it may belong to no contig: `split`
+            makes two genomes that share it.
+        names: one name per contig, `"chr1"`, or `"hg38:chr1"` (file, contig) for a name that several files hold.
+        starts, lengths: `int64` of shape `(contigs,)`; contig `i` is `bases[starts[i] : starts[i] + lengths[i]]`.
+        inputs: `{"file": name, "bases": count}` of each file read.
+    """
+
+    def __init__(
+        self,
+        bases: np.ndarray,
+        names: list[str],
+        starts: np.ndarray,
+        lengths: np.ndarray,
+        inputs: list[dict] | None = None,
+    ):
+        self.bases = bases
+        self.names = names
+        self.starts = np.asarray(starts, dtype=np.int64)
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.inputs = list(inputs or [])
+
+    @classmethod
+    def from_fasta(cls, paths: list[str | PathLike], progress: bool = True) -> "GenomeBases":
+        """Read FASTA files (see `read_fasta`); takes one byte of memory a base.
+
+        Raises:
+            FastaError: as `read_fasta`; also no file at all, or one file given twice.
+        """
+        paths = [Path(path) for path in ([paths] if isinstance(paths, (str, PathLike)) else paths)]
+        if not paths:
+            raise FastaError("No FASTA file was given; at least one is needed.")
+        twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
+        if twice:
+            raise FastaError(f"{twice[0]} was given twice. Name every FASTA file once.")
+        # subtle: a bytearray grows in place, so that the peak is the genome itself and not twice its size
+        buffer, names, lengths, inputs = bytearray(), [], [], []
+        with tqdm(desc="Reading FASTA", unit="base", unit_scale=True, disable=not progress) as bar:
+            for path, label in zip(paths, _labels(paths)):
+                before = len(buffer)
+                for name, ids in read_fasta(path):
+                    buffer += ids.data
+                    names.append((label, name))
+                    lengths.append(ids.size)
+                    bar.update(ids.size)
+                inputs.append({"file": path.name, "bases": len(buffer) - before})
+        counts = Counter(name for _, name in names)
+        bases = np.frombuffer(buffer, dtype=np.uint8)
+        bases.flags.writeable = False
+        lengths = np.array(lengths, dtype=np.int64)
+        unique = [name if counts[name] == 1 else f"{label}:{name}" for label, name in names]
+        return cls(bases, unique, np.cumsum(lengths) - lengths, lengths, inputs)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"GenomeBases({len(self):,} contigs, {self.total_bases:,} bases)"
+
+    @property
+    def total_bases(self) -> int:
+        """Bases of all contigs, unknown ones included."""
+        return int(self.lengths.sum())
+
+    def contig(self, index: int) -> np.ndarray:
+        """Nucleotide ids of contig `index`: a view, `uint8` of shape `(lengths[index],)`."""
+        start = self.starts[index]
+        return self.bases[start : start + self.lengths[index]]
+
+    def split(
+        self, eval_contigs: list[str] | None = None, eval_fraction: float = 0.01
+    ) -> tuple["GenomeBases", "GenomeBases"]:
+        """Hold out whole contigs, so that no window of the one part overlaps a window of the other.
+
+        Without names, contigs are taken in the order of a fixed hash of their names until `eval_fraction` of the bases
+        is held out; contigs with more than 20 % of the bases are passed over. Where the others do not suffice (a
+        single contig, for one), the last bases of the largest contig are held out as a piece named `NAME:start-end`
+        (0-based, half-open). Contigs that resemble each other are not kept together: name them to be sure.
+
+        Args:
+            eval_contigs: names of contigs to hold out.
+            eval_fraction: share of the bases to hold out when none are named, 0 to 0.5.
+
+        Returns:
+            The genome to train on and the genome held out. Both share this one's memory.
+
+        Raises:
+            ValueError: no contig of that name (similar names are listed), nothing left to train on, or a fraction
+                outside 0 to 0.5.
+        """
+        if eval_contigs:
+            held_out = self._named(eval_contigs)
+        elif not 0 <= eval_fraction <= 0.5:
+            raise ValueError(f"eval_fraction is {eval_fraction}, but it must be between 0 and 0.5.")
+        else:
+            held_out = self._by_hash(eval_fraction)
+            if held_out is None:
+                return self._without_tail(max(1, round(eval_fraction * self.total_bases)))
+        return self._select(~held_out), self._select(held_out)
+
+    def _named(self, eval_contigs: list[str]) -> np.ndarray:
+        index = {name: i for i, name in enumerate(self.names)}
+        held_out = np.zeros(len(self), dtype=bool)
+        for name in eval_contigs:
+            if name not in index:
+                near = [known for known in self.names if known.endswith(f":{name}")]
+                near = near or difflib.get_close_matches(name, self.names) or self.names[:5]
+                raise ValueError(f"There is no contig {name!r} among the {len(self)}. Similar: {', '.join(near)}.")
+            held_out[index[name]] = True
+        if held_out.all():
+            raise ValueError(f"All {len(self)} contigs are held out; nothing is left to train on. Name fewer.")
+        return held_out
+
+    def _by_hash(self, eval_fraction: float) -> np.ndarray | None:
+        """Mask of the contigs to hold out, shape `(contigs,)`; `None` if the small enough ones are too few."""
+        held_out = np.zeros(len(self), dtype=bool)
+        wanted = eval_fraction * self.total_bases
+        if not wanted:
+            return held_out
+        small = np.flatnonzero(self.lengths <= max(_LARGEST_HELD_OUT, eval_fraction) * self.total_bases)
+        if len(self) == 1 or self.lengths[small].sum() < wanted:
+            return None
+        keys = [hashlib.blake2b(self.names[i].encode(), digest_size=8).digest() for i in small]
+        order = small[sorted(range(len(small)), key=keys.__getitem__)]
+        count = int(np.searchsorted(np.cumsum(self.lengths[order]), wanted)) + 1
+        held_out[order[:count]] = True
+        return held_out
+
+    def _without_tail(self, bases: int) -> tuple["GenomeBases", "GenomeBases"]:
+        largest = int(self.lengths.argmax())
+        end = int(self.lengths[largest])
+        cut = end - bases
+        if cut < 1:
+            raise ValueError(
+                f"The largest contig, {self.names[largest]}, has {end} bases: too few to hold out {bases} of them."
+            )
+        train = self._select(np.ones(len(self), dtype=bool))
+        train.lengths[largest] = cut
+        name, start = f"{self.names[largest]}:{cut}-{end}", self.starts[largest] + cut
+        return train, GenomeBases(self.bases, [name], [start], [bases], self.inputs)
+
+    def _select(self, mask: np.ndarray) -> "GenomeBases":
+        names = [self.names[i] for i in np.flatnonzero(mask)]
+        return GenomeBases(self.bases, names, self.starts[mask], self.lengths[mask], self.inputs)

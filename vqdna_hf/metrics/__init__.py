@@ -1,0 +1,14 @@
+"""Scores of downstream tasks and of codebooks: plain functions, and the `evaluate` module over the same scores."""
+
+from pathlib import Path
+
+from .classification import compute_scores, make_compute_metrics
+from .codebook import codebook_usage, perplexity
+
+
+__all__ = ["codebook_usage", "compute_scores", "evaluate_module_path", "make_compute_metrics", "perplexity"]
+
+
+def evaluate_module_path() -> str:
+    """The folder of the `evaluate` module: `evaluate.load(evaluate_module_path(), "mcc")` works offline."""
+    return str(Path(__file__).resolve().parent / "gue")
