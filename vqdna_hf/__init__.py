@@ -1,3 +1,50 @@
-"""VQDNA: a learned genome vocabulary, native to the Hugging Face libraries."""
+"""VQDNA: a learned vocabulary for DNA, native to Hugging Face (https://huggingface.co/papers/2405.10812).
+
+Importing the package registers its classes, so that `AutoTokenizer`, `AutoModel` and their like load VQDNA directories
+and repositories without `trust_remote_code`.
+"""
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+
+from .modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
+from .modeling.modeling_vqdna import (
+    VQDNAForMaskedLM,
+    VQDNAForSequenceClassification,
+    VQDNAForTokenClassification,
+    VQDNAModel,
+)
+from .modeling.modeling_vqdna_codec import VQDNACodecModel
+from .modeling.tokenization_vqdna import VQDNATokenizer
+
 
 __version__ = "0.1.0"
+
+AutoConfig.register("vqdna_codec", VQDNACodecConfig, exist_ok=True)
+AutoConfig.register("vqdna", VQDNAConfig, exist_ok=True)
+AutoModel.register(VQDNACodecConfig, VQDNACodecModel, exist_ok=True)
+AutoModel.register(VQDNAConfig, VQDNAModel, exist_ok=True)
+AutoModelForMaskedLM.register(VQDNAConfig, VQDNAForMaskedLM, exist_ok=True)
+AutoModelForSequenceClassification.register(VQDNAConfig, VQDNAForSequenceClassification, exist_ok=True)
+AutoModelForTokenClassification.register(VQDNAConfig, VQDNAForTokenClassification, exist_ok=True)
+# subtle: under the codec's configuration only. A tokenizer registered with the model's own configuration would lose to
+# the remote copy whenever a user passes trust_remote_code=True; this one is found by its class name.
+AutoTokenizer.register(VQDNACodecConfig, VQDNATokenizer, exist_ok=True)
+
+__all__ = [
+    "VQDNACodecConfig",
+    "VQDNACodecModel",
+    "VQDNAConfig",
+    "VQDNAForMaskedLM",
+    "VQDNAForSequenceClassification",
+    "VQDNAForTokenClassification",
+    "VQDNAModel",
+    "VQDNATokenizer",
+    "__version__",
+]

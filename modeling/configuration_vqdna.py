@@ -1,0 +1,382 @@
+"""Configurations of VQDNA (https://huggingface.co/papers/2405.10812): the codec, which learns the vocabulary, and the
+encoder, which reads it. Every rule that ties two fields together is checked here, with both numbers in the message."""
+
+import math
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0-4; code ids start behind them
+NUM_SPECIAL_TOKENS = len(SPECIAL_TOKENS)
+QUANTIZERS = ("vq", "rq", "hrq")
+POOLINGS = ("mean", "max", "mean+max", "cls", "bins")
+
+# The paper says beta = 0.5 for Eq. 3 and 0.9 for Eq. 8; `rq`, which it only draws (Fig. 4), has Eq. 3's form.
+_DEFAULT_COMMITMENT = {"vq": 0.5, "rq": 0.5, "hrq": 0.9}
+
+CODEC_PRESETS = {
+    # Section 3.3: K = 512, D = 384, 6 blocks
+    "paper-vq": {},
+    # "size 384" read as the base K of 2^n K: levels of 768 and 1536
+    "paper-hrq": {"quantizer": "hrq", "codebook_sizes": [768, 1536]},
+    # learns in minutes on a CPU; 32,768 product ids and a cheap nearest-code search
+    "small": {
+        "quantizer": "hrq",
+        "codebook_sizes": [128, 256],
+        "hidden_size": 64,
+        "codebook_dim": 32,
+        "stem_channels": 64,
+    },
+    # for tests
+    "tiny": {
+        "quantizer": "hrq",
+        "codebook_sizes": [8, 16],
+        "hidden_size": 16,
+        "codebook_dim": 8,
+        "stem_channels": 16,
+        "num_hidden_layers": 2,
+    },
+}
+
+ENCODER_PRESETS = {
+    # BERT-base's size, 85M parameters, in ModernBERT's shape (rotary positions, any length)
+    "paper": {"model_type": "modernbert"},
+    # the paper's literal choice: BERT-base, learned positions up to 512
+    "paper-bert": {"model_type": "bert", "max_position_embeddings": 512},
+    "small": {
+        "model_type": "modernbert",
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "local_attention": 64,
+    },
+    "tiny": {
+        "model_type": "modernbert",
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "local_attention": 16,
+        "max_position_embeddings": 512,
+    },
+}
+
+
+def _preset(presets: dict, name: str, kind: str) -> dict:
+    if name not in presets:
+        raise ValueError(f"There is no {kind} preset {name!r}; choose one of {', '.join(sorted(presets))}.")
+    return dict(presets[name])
+
+
+@strict
+class VQDNACodecConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`VQDNACodecModel`], the VQ-VAE that learns the vocabulary. The defaults are the paper's `vq` model.
+
+    Args:
+        quantizer (`str`, *optional*, defaults to `"vq"`):
+            `"vq"` (Eq. 1-3), `"hrq"` (Eq. 5-8) or `"rq"`, the recursive baseline of Figure 4.
+        codebook_sizes (`list[int]`, *optional*, defaults to `[512]`):
+            Codes of each level. The paper's HRQ has 2^n K codes at level n (n = 1, 2): 768 and 1536 for K = 384.
+        codebook_dim (`int`, *optional*):
+            Width of a code vector; `hidden_size` (D) when not given.
+        hidden_size (`int`, *optional*, defaults to 384): Width D of the residual blocks.
+        stem_channels (`int`, *optional*, defaults to 256): Width of the stem, before the projection to D.
+        stem_kernel_size, kernel_size (`int`): Odd widths, in bases, of the stem's and the blocks' convolutions.
+        num_hidden_layers (`int`, *optional*, defaults to 6): Residual blocks of the encoder, and of the decoder.
+        expansion (`int`, *optional*, defaults to 4): Width of a block's hidden layer, in units of D.
+        quantized_layers (`list[int]`, *optional*):
+            The encoder layers (1-based) that are quantized, the last one always among them. `hrq` spreads its levels
+            evenly when not given: 3 and 6. `vq` and `rq` quantize the last layer only.
+        commitment_weight (`float`, *optional*): beta of Eq. 3 and 8; 0.5 for `vq` and `rq`, 0.9 for `hrq`.
+        ema_decay (`float`, *optional*, defaults to 0.99): alpha of Eq. 4. The paper gives no value.
+        ema_epsilon (`float`, *optional*, defaults to 1e-5): Laplace smoothing of the cluster sizes.
+        restart_threshold (`float`, *optional*, defaults to 0.05):
+            A code used less than this fraction of the mean usage restarts from a latent of the batch; 0 turns it off.
+        mask_ratio (`float`, *optional*, defaults to 0.0):
+            Fraction of the input bases hidden while training, all of them to be reconstructed ("denoising" vocabulary
+            learning). The paper hides none.
+
+    Example:
+
+    ```python
+    >>> from vqdna_hf import VQDNACodecConfig, VQDNACodecModel
+
+    >>> config = VQDNACodecConfig.from_preset("tiny")
+    >>> model = VQDNACodecModel(config)
+    >>> config.receptive_field
+    17
+    ```
+    """
+
+    model_type = "vqdna_codec"
+
+    quantizer: str = "vq"
+    codebook_sizes: list[int] | tuple[int, ...] = (512,)
+    codebook_dim: int | None = None
+    hidden_size: int = 384
+    stem_channels: int = 256
+    stem_kernel_size: int = 5
+    kernel_size: int = 7
+    num_hidden_layers: int = 6
+    expansion: int = 4
+    quantized_layers: list[int] | tuple[int, ...] | None = None
+    layer_norm_eps: float = 1e-6
+    commitment_weight: float | int | None = None
+    ema_decay: float | int = 0.99
+    ema_epsilon: float = 1e-5
+    restart_threshold: float | int = 0.05
+    mask_ratio: float | int = 0.0
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        self.codebook_sizes = list(self.codebook_sizes)
+        if self.codebook_dim is None:
+            self.codebook_dim = self.hidden_size
+        if self.commitment_weight is None:
+            self.commitment_weight = _DEFAULT_COMMITMENT.get(self.quantizer, 0.5)
+        if self.quantized_layers is None:
+            levels = len(self.codebook_sizes) if self.quantizer == "hrq" else 1
+            self.quantized_layers = [round(self.num_hidden_layers * (n + 1) / max(levels, 1)) for n in range(levels)]
+        self.quantized_layers = list(self.quantized_layers)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides) -> "VQDNACodecConfig":
+        """Build one of the named configurations: `paper-vq`, `paper-hrq`, `small`, `tiny`.
+
+        Raises:
+            ValueError: no preset has that name.
+        """
+        return cls(**{**_preset(CODEC_PRESETS, name, "codec"), **overrides})
+
+    def validate_architecture(self):
+        """Check the rules that tie fields together.
+
+        Raises:
+            ValueError (inside `StrictDataclassClassValidationError`): names both numbers and the remedy.
+        """
+        if self.quantizer not in QUANTIZERS:
+            raise ValueError(f"quantizer={self.quantizer!r} is not one of {', '.join(QUANTIZERS)}.")
+        self._validate_sizes()
+        self._validate_levels()
+        for name, low, high in (("ema_decay", 0, 1), ("mask_ratio", 0, 1), ("restart_threshold", 0, 1)):
+            value = getattr(self, name)
+            if not low <= value < high:
+                raise ValueError(f"{name}={value} must lie in [{low}, {high}).")
+        if self.commitment_weight < 0:
+            raise ValueError(f"commitment_weight={self.commitment_weight} must not be negative (beta of Eq. 3 and 8).")
+
+    def _validate_sizes(self):
+        for name in ("hidden_size", "codebook_dim", "stem_channels", "expansion"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+        if self.num_hidden_layers < 0:
+            raise ValueError(f"num_hidden_layers={self.num_hidden_layers} must not be negative.")
+        for name in ("stem_kernel_size", "kernel_size"):
+            if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be odd and positive, so that there is one code per base."
+                )
+
+    def _validate_levels(self):
+        sizes, layers = self.codebook_sizes, self.quantized_layers
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"codebook_sizes={sizes} must hold one positive number of codes per level.")
+        if self.quantizer == "vq" and len(sizes) != 1:
+            raise ValueError(
+                f"quantizer='vq' has 1 codebook, but codebook_sizes={sizes} lists {len(sizes)}; use 'hrq' or 'rq'."
+            )
+        wanted = len(sizes) if self.quantizer == "hrq" else 1
+        if len(layers) != wanted:
+            raise ValueError(
+                f"quantized_layers={layers} lists {len(layers)} layers, but quantizer={self.quantizer!r} with "
+                f"{len(sizes)} codebooks quantizes {wanted}."
+            )
+        if sorted(set(layers)) != layers or (layers[0] < 1 and self.num_hidden_layers > 0):
+            raise ValueError(f"quantized_layers={layers} must be increasing layer numbers, counted from 1.")
+        if layers[-1] != self.num_hidden_layers:
+            raise ValueError(
+                f"The last of quantized_layers={layers} must be num_hidden_layers={self.num_hidden_layers}: layers "
+                "behind the last quantized one would have no effect."
+            )
+        if math.prod(sizes) + NUM_SPECIAL_TOKENS >= 2**62:
+            raise ValueError(f"codebook_sizes={sizes} give {math.prod(sizes)} product ids, more than 64 bits hold.")
+
+    @property
+    def num_levels(self) -> int:
+        """Codes per base."""
+        return len(self.codebook_sizes)
+
+    @property
+    def vocab_size(self) -> int:
+        """Special tokens and product ids: one id per combination of level codes."""
+        return NUM_SPECIAL_TOKENS + math.prod(self.codebook_sizes)
+
+    @property
+    def halo(self) -> int:
+        """Bases on either side of a position that can change its code."""
+        return (self.stem_kernel_size // 2) + self.num_hidden_layers * (self.kernel_size // 2)
+
+    @property
+    def receptive_field(self) -> int:
+        """Bases that decide one code; 41 for the paper's sizes."""
+        return 2 * self.halo + 1
+
+
+@strict
+class VQDNAConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`VQDNAModel`] and its heads: a frozen vocabulary, a projection, and a stock transformers encoder.
+
+    Args:
+        codec_config (`dict` or [`VQDNACodecConfig`], *optional*): The vocabulary; the paper's `vq` when not given.
+        encoder_config (`dict` or `PreTrainedConfig`, *optional*):
+            Any encoder that takes `inputs_embeds`; its own embedding table holds the special tokens only. A ModernBERT
+            of 12 layers x 768 (85M parameters) when not given.
+        freeze_codec (`bool`, *optional*, defaults to `True`):
+            Whether the codec stays as it is. If `False`, gradients reach the codec's encoder straight through the
+            quantizer (the code vectors themselves never move), which needs `nucleotide_ids` as input.
+        base_loss_weight (`float`, *optional*, defaults to 1.0): Weight of the base head's cross-entropy.
+        pooling (`str`, *optional*, defaults to `"mean"`):
+            `mean`, `max`, `mean+max` over the bases (not padding, [CLS] or [SEP]), `cls`, or `bins`: the maximum in
+            each of `pooling_bins` equal parts of the sequence, concatenated.
+        pooling_bins (`int`, *optional*, defaults to 8): Parts of the sequence for `pooling="bins"`.
+        classifier_dropout (`float`, *optional*, defaults to 0.1): Dropout of the classification heads.
+        strand_average (`bool`, *optional*, defaults to `False`):
+            Whether the sequence classifier, outside training and from `nucleotide_ids`, averages the logits of both
+            strands.
+        vocabulary_fingerprint (`str`, *optional*): Set on saving: names the vocabulary the model was trained with.
+
+    Example:
+
+    ```python
+    >>> from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM
+
+    >>> model = VQDNAForMaskedLM(VQDNAConfig.from_preset("tiny"))
+    ```
+    """
+
+    model_type = "vqdna"
+    sub_configs = {"codec_config": VQDNACodecConfig, "encoder_config": AutoConfig}
+
+    codec_config: dict | PreTrainedConfig | None = None
+    encoder_config: dict | PreTrainedConfig | None = None
+    freeze_codec: bool = True
+    base_loss_weight: float | int = 1.0
+    pooling: str = "mean"
+    pooling_bins: int = 8
+    classifier_dropout: float | int = 0.1
+    strand_average: bool = False
+    vocabulary_fingerprint: str | None = None
+    initializer_range: float = 0.02
+    pad_token_id: int | None = 0
+    unk_token_id: int | None = 1
+    cls_token_id: int | None = 2
+    sep_token_id: int | None = 3
+    mask_token_id: int | None = 4
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs):
+        if self.codec_config is None:
+            self.codec_config = VQDNACodecConfig()
+        elif isinstance(self.codec_config, dict):
+            self.codec_config = VQDNACodecConfig(**_without(self.codec_config, "model_type"))
+        if self.encoder_config is None:
+            self.encoder_config = encoder_config_from_preset("paper")
+        elif isinstance(self.encoder_config, dict):
+            self.encoder_config = _encoder_config(self.encoder_config)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_preset(cls, name: str, codec_config=None, **overrides) -> "VQDNAConfig":
+        """Build one of the named encoders (`paper`, `paper-bert`, `small`, `tiny`) over a codec configuration.
+
+        Without `codec_config` the codec of the nearest name is taken (`paper-vq` for the paper's encoders).
+
+        Raises:
+            ValueError: no preset has that name.
+        """
+        encoder = encoder_config_from_preset(name)
+        codec = VQDNACodecConfig.from_preset(name if name in CODEC_PRESETS else "paper-vq")
+        return cls(codec_config=codec_config or codec, encoder_config=encoder, **overrides)
+
+    def validate_architecture(self):
+        """Check the rules that tie fields together.
+
+        Raises:
+            ValueError (inside `StrictDataclassClassValidationError`): names both numbers and the remedy.
+        """
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling={self.pooling!r} is not one of {', '.join(POOLINGS)}.")
+        if self.pooling == "bins" and self.pooling_bins < 1:
+            raise ValueError(f"pooling='bins' needs pooling_bins of at least 1, not {self.pooling_bins}.")
+        if not 0 <= self.classifier_dropout < 1:
+            raise ValueError(f"classifier_dropout={self.classifier_dropout} must lie in [0, 1).")
+        encoder = self.encoder_config
+        vocab_size = getattr(encoder, "vocab_size", None)
+        if vocab_size != NUM_SPECIAL_TOKENS:
+            raise ValueError(
+                f"encoder_config.vocab_size={vocab_size}, but the encoder's own table holds the "
+                f"{NUM_SPECIAL_TOKENS} special tokens and nothing else: set vocab_size={NUM_SPECIAL_TOKENS}."
+            )
+        pad = getattr(encoder, "pad_token_id", None)
+        if pad is not None and not 0 <= pad < vocab_size:
+            raise ValueError(
+                f"encoder_config.pad_token_id={pad} lies outside its vocab_size={vocab_size}; set it to 0."
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the encoder."""
+        return self.encoder_config.hidden_size
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder_config.num_hidden_layers
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Attention heads of the encoder."""
+        return self.encoder_config.num_attention_heads
+
+    @property
+    def vocab_size(self) -> int:
+        """Special tokens and product ids of the vocabulary."""
+        return self.codec_config.vocab_size
+
+
+def _without(mapping: dict, *keys: str) -> dict:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def _encoder_config(values: dict) -> PreTrainedConfig:
+    """A stock encoder configuration whose vocabulary is our special tokens, unless the values say otherwise."""
+    special = {
+        "vocab_size": NUM_SPECIAL_TOKENS,
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+    }
+    return AutoConfig.for_model(**{**special, **values})
+
+
+def encoder_config_from_preset(name: str) -> PreTrainedConfig:
+    """The stock transformers configuration behind `VQDNAConfig.from_preset(name)`: `paper`, `paper-bert`, `small`, `tiny`.
+
+    Raises:
+        ValueError: no preset has that name.
+    """
+    base = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
+    values = _preset(ENCODER_PRESETS, name, "encoder")
+    # ModernBERT's gated MLP of 2048 has the parameters of BERT's plain one of 3072
+    base["intermediate_size"] = 2048 if values["model_type"] == "modernbert" else 3072
+    return _encoder_config({**base, **values})
+
+
+__all__ = ["CODEC_PRESETS", "ENCODER_PRESETS", "VQDNACodecConfig", "VQDNAConfig", "encoder_config_from_preset"]

@@ -1,0 +1,525 @@
+"""VQDNA models (https://huggingface.co/papers/2405.10812, Section 3 and 4): the frozen vocabulary, a projection, a stock
+transformers encoder, and heads for masked language modelling and downstream tasks.
+
+Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size of the encoder.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.utils import ModelOutput, can_return_tuple, logging
+
+from .configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
+from .modeling_vqdna_codec import VQDNACodecModel, sequence_mask
+from .nucleotides_vqdna import (
+    CLS_NUCLEOTIDE_ID,
+    MASK_NUCLEOTIDE_ID,
+    PAD_NUCLEOTIDE_ID,
+    SEP_NUCLEOTIDE_ID,
+    UNKNOWN_ID,
+)
+
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass
+class VQDNAMaskedLMOutput(ModelOutput):
+    """
+    Args:
+        loss (`torch.FloatTensor` of shape `()`): Mean over levels of the cross-entropy, plus the weighted base loss.
+        logits (`torch.FloatTensor` of shape `(batch_size, length, sum of codebook_sizes)`): The levels, concatenated.
+        base_logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): In the order A, C, G, T.
+        level_losses (`torch.FloatTensor` of shape `(levels,)`): Cross-entropy of each level, in nats.
+        base_loss (`torch.FloatTensor` of shape `()`): Cross-entropy of the base head, in nats.
+        hidden_states, attentions: As the encoder returns them.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    base_logits: torch.FloatTensor | None = None
+    level_losses: torch.FloatTensor | None = None
+    base_loss: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+def pack_codes(codes: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
+    """Level codes of shape `(..., n)` to code ids of shape `(...)`: a mixed-radix number behind the special tokens.
+
+    Example: codes (3, 5) of levels of 8 and 16 -> `5 + 3 * 16 + 5` = 58
+    """
+    ids = torch.zeros_like(codes[..., 0])
+    for level, size in enumerate(codebook_sizes):
+        ids = ids * size + codes[..., level]
+    return ids + NUM_SPECIAL_TOKENS
+
+
+def unpack_codes(ids: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
+    """The inverse of `pack_codes`; special tokens give codes of 0."""
+    rest, codes = (ids - NUM_SPECIAL_TOKENS).clamp(min=0), []
+    for size in reversed(codebook_sizes):
+        codes.append(rest % size)
+        rest = rest // size
+    return torch.stack(codes[::-1], dim=-1)
+
+
+def nucleotides_to_special_ids(nucleotide_ids: torch.Tensor) -> torch.Tensor:
+    """The special token at each position of nucleotide ids, -1 at the bases."""
+    ids = torch.full_like(nucleotide_ids, -1)
+    pairs = ((PAD_NUCLEOTIDE_ID, 0), (UNKNOWN_ID, 1), (CLS_NUCLEOTIDE_ID, 2), (SEP_NUCLEOTIDE_ID, 3))
+    for nucleotide, token in (*pairs, (MASK_NUCLEOTIDE_ID, 4)):
+        ids = ids.masked_fill(nucleotide_ids == nucleotide, token)
+    return ids
+
+
+def reverse_complement_batch(nucleotide_ids: torch.Tensor) -> torch.Tensor:
+    """Read the other strand of every row, leaving [CLS], [SEP] and padding where they are.
+
+    Args:
+        nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): one run of bases per row.
+    """
+    inside = nucleotide_ids < CLS_NUCLEOTIDE_ID
+    first = inside.long().argmax(dim=1, keepdim=True)
+    last = first + inside.sum(dim=1, keepdim=True) - 1
+    places = torch.arange(nucleotide_ids.shape[1], device=nucleotide_ids.device).expand_as(nucleotide_ids)
+    mirrored = nucleotide_ids.gather(1, torch.where(inside, first + last - places, places))
+    return torch.where(mirrored < UNKNOWN_ID, 3 - mirrored, mirrored)
+
+
+class VQDNAPreTrainedModel(PreTrainedModel):
+    """Weight initialization, loading and the capability sheet."""
+
+    config_class = VQDNAConfig
+    base_model_prefix = "vqdna"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["VQDNACodecModel", "ModernBertEncoderLayer", "BertLayer"]
+    # float32 codes are the same for every batch size, thread count and layout; bf16 flips some
+    _keep_in_fp32_modules_strict = ["codec"]
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, VQDNAModel):
+            # one unit of variance per code vector whatever its width
+            init.normal_(module.projection.weight, mean=0.0, std=module.projection.in_features**-0.5)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As `PreTrainedModel.from_pretrained`; checks besides that the vocabulary is the one the model was saved with.
+
+        Raises:
+            ValueError: the loaded codec does not have `config.vocabulary_fingerprint`.
+        """
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        expected = model.config.vocabulary_fingerprint
+        if expected is not None and model.device.type != "meta" and (found := model.fingerprint()) != expected:
+            raise ValueError(
+                f"{pretrained_model_name_or_path} was saved with the vocabulary {expected}, but its weights hold {found}: the checkpoint is "
+                "damaged or mixed from two. Save the model again from its source."
+            )
+        return loaded
+
+    def save_pretrained(self, *args, **kwargs):
+        """As `PreTrainedModel.save_pretrained`; records the fingerprint of the vocabulary in the configuration."""
+        self.config.vocabulary_fingerprint = self.fingerprint()
+        return super().save_pretrained(*args, **kwargs)
+
+    @property
+    def codec(self) -> VQDNACodecModel:
+        """The network that makes the codes."""
+        return self.base_model._modules["codec"]
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the vocabulary the model holds; see `VQDNACodecModel.fingerprint`."""
+        return self.codec.fingerprint()
+
+    def check_tokenizer(self, tokenizer):
+        """Make sure that a tokenizer's ids mean to this model what they mean to the tokenizer.
+
+        `model(input_ids)` alone cannot know where its ids come from.
+
+        Raises:
+            ValueError: names both vocabularies.
+        """
+        theirs, ours = getattr(tokenizer, "vocabulary_fingerprint", None), self.fingerprint()
+        if theirs != ours:
+            raise ValueError(
+                f"The tokenizer's vocabulary is {theirs}, but the model was made for {ours}: its ids would be read as "
+                "other codes. Load the tokenizer that was saved with the model, or pass `nucleotide_ids`."
+            )
+
+
+class VQDNAModel(VQDNAPreTrainedModel):
+    """Codes or bases in, one vector per position out: frozen code vectors -> projection -> a transformers encoder."""
+
+    def __init__(self, config: VQDNAConfig):
+        super().__init__(config)
+        self.codec = VQDNACodecModel(config.codec_config)
+        self.codec.quantizer.freeze()
+        self.input_norm = nn.LayerNorm(config.codec_config.codebook_dim)
+        self.projection = nn.Linear(config.codec_config.codebook_dim, config.hidden_size)
+        self.encoder = AutoModel.from_config(config.encoder_config)
+        self.set_codec_frozen(config.freeze_codec)
+        self.post_init()
+
+    def set_codec_frozen(self, frozen: bool):
+        """Freeze the codec, or let gradients reach its encoder; codebooks and decoder never train here."""
+        self.config.freeze_codec = frozen
+        self.codec.requires_grad_(False)
+        self.codec.encoder.requires_grad_(not frozen)
+        # only the last level's latents carry the straight-through gradient
+        for projection in self.codec.encoder.latent_projections[:-1]:
+            projection.requires_grad_(False)
+
+    def train(self, mode: bool = True):
+        """Set training mode everywhere but in the codec, whose codebooks must not move."""
+        super().train(mode)
+        self.codec.eval()
+        return self
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The table of the special tokens: the encoder's own. Code vectors are no table of the encoder."""
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module):
+        self.encoder.set_input_embeddings(value)
+
+    def encode_nucleotides(self, nucleotide_ids: torch.LongTensor) -> torch.LongTensor:
+        """The `input_ids` of nucleotide ids (with or without [CLS], [SEP], [PAD]), both of shape `(b, l)`."""
+        codes = self.codec.encode(nucleotide_ids)
+        special = nucleotides_to_special_ids(nucleotide_ids)
+        return torch.where(special >= 0, special, pack_codes(codes, self.config.codec_config.codebook_sizes))
+
+    def code_vectors(self, codes: torch.LongTensor) -> torch.FloatTensor:
+        """The frozen vectors of codes of shape `(b, l, n)`, levels combined as the quantizer does; `(b, l, c)`."""
+        return self.codec.quantizer.lookup(codes)
+
+    def embed(
+        self, input_ids: torch.LongTensor | None, nucleotide_ids: torch.LongTensor | None
+    ) -> tuple[torch.FloatTensor, torch.LongTensor]:
+        """Inputs of the encoder, `(b, l, h)`, and the special token at each position or -1, `(b, l)`."""
+        if nucleotide_ids is not None and not self.config.freeze_codec:
+            special = nucleotides_to_special_ids(nucleotide_ids)
+            vectors = self._straight_through_vectors(nucleotide_ids)
+        else:
+            if input_ids is None:
+                input_ids = self.encode_nucleotides(nucleotide_ids)
+            self._check_ids(input_ids)
+            special = torch.where(input_ids < NUM_SPECIAL_TOKENS, input_ids, -1)
+            vectors = self.code_vectors(unpack_codes(input_ids, self.config.codec_config.codebook_sizes))
+        embeds = self.projection(self.input_norm(vectors.to(self.projection.weight.dtype)))
+        table = self.get_input_embeddings()(special.clamp(min=0))
+        return torch.where(special.unsqueeze(-1) >= 0, table.to(embeds.dtype), embeds), special
+
+    def _straight_through_vectors(self, nucleotide_ids: torch.LongTensor) -> torch.FloatTensor:
+        latents = self.codec.latents(nucleotide_ids)
+        return self.codec.quantizer(latents, sequence_mask(nucleotide_ids, None)).quantized
+
+    def _check_ids(self, input_ids: torch.LongTensor):
+        # a wrong id would be folded into the vocabulary silently: the lookup takes it modulo the codebook sizes
+        if input_ids.device.type == "cpu" and input_ids.numel() and not torch.compiler.is_compiling():
+            low, high = int(input_ids.min()), int(input_ids.max())
+            if low < 0 or high >= self.config.vocab_size:
+                raise ValueError(
+                    f"input_ids hold {low if low < 0 else high}, outside the vocabulary of {self.config.vocab_size} "
+                    "ids. Use the tokenizer that was saved with the model (see `check_tokenizer`)."
+                )
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        nucleotide_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutput:
+        """Run the encoder.
+
+        Args:
+            input_ids (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): ids of the tokenizer.
+            attention_mask (`torch.Tensor` of shape `(batch_size, length)`, *optional*): 0 at padding; taken from the
+                [PAD] ids when not given.
+            nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): bases instead of ids:
+                0-3 A, C, G, T; 4 unknown; 5 hidden; 6 [CLS]; 7 [SEP]; 8 [PAD]. The codec runs on the model's device.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch_size, length, hidden_size)`, *optional*): inputs of the
+                encoder.
+
+        Returns:
+            `BaseModelOutput` with `last_hidden_state` of shape `(batch_size, length, hidden_size)`.
+
+        Raises:
+            ValueError: not exactly one of the three inputs is given, or an id lies outside the vocabulary.
+        """
+        inputs = {"input_ids": input_ids, "nucleotide_ids": nucleotide_ids, "inputs_embeds": inputs_embeds}
+        given = [name for name, value in inputs.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"Give exactly one of {', '.join(inputs)}, not {' and '.join(given) or 'none'}.")
+        if inputs_embeds is None:
+            inputs_embeds, special = self.embed(input_ids, nucleotide_ids)
+            if attention_mask is None:
+                attention_mask = (special != self.config.pad_token_id).long()
+        outputs = self.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **kwargs)
+        return BaseModelOutput(outputs.last_hidden_state, outputs.hidden_states, outputs.attentions)
+
+
+class VQDNAPredictionHead(nn.Module):
+    """Dense layer, activation, LayerNorm: what BERT puts before its output layer."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-5):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.norm(F.gelu(self.dense(hidden_states)))
+
+
+class VQDNAForMaskedLM(VQDNAPreTrainedModel):
+    """Predicts the hidden codes, one head per level, and the hidden bases.
+
+    The levels' heads are independent, so that they give no probability of a base: the base head does.
+    """
+
+    def __init__(self, config: VQDNAConfig):
+        super().__init__(config)
+        self.vqdna = VQDNAModel(config)
+        self.head = VQDNAPredictionHead(config.hidden_size)
+        self.level_decoder = nn.Linear(config.hidden_size, sum(config.codec_config.codebook_sizes))
+        self.base_decoder = nn.Linear(config.hidden_size, 4)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        nucleotide_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        base_labels: torch.LongTensor | None = None,
+        **kwargs,
+    ) -> VQDNAMaskedLMOutput:
+        """Predict codes and bases at every position.
+
+        Args:
+            input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
+            labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the code ids of the *clean* window
+                at hidden positions, -100 elsewhere (special tokens are ignored too).
+            base_labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): its bases, 0-3, there.
+
+        Returns:
+            [`VQDNAMaskedLMOutput`], or a tuple if `return_dict=False`.
+        """
+        outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
+        hidden_states = self.head(outputs.last_hidden_state)
+        logits, base_logits = self.level_decoder(hidden_states), self.base_decoder(hidden_states)
+        level_losses = None if labels is None else self.level_losses(logits, labels)
+        base_loss = None if base_labels is None else _masked_cross_entropy(base_logits, base_labels)
+        loss = None if level_losses is None else level_losses.mean()
+        if base_loss is not None:
+            weighted = self.config.base_loss_weight * base_loss
+            loss = weighted if loss is None else loss + weighted
+        return VQDNAMaskedLMOutput(
+            loss=loss,
+            logits=logits,
+            base_logits=base_logits,
+            level_losses=level_losses,
+            base_loss=base_loss,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def level_losses(self, logits: torch.FloatTensor, labels: torch.LongTensor) -> torch.FloatTensor:
+        """Cross-entropy of each level, of shape `(levels,)`."""
+        sizes = self.config.codec_config.codebook_sizes
+        codes = unpack_codes(labels, sizes).masked_fill((labels < NUM_SPECIAL_TOKENS).unsqueeze(-1), -100)
+        parts = logits.split(sizes, dim=-1)
+        return torch.stack([_masked_cross_entropy(part, codes[..., n]) for n, part in enumerate(parts)])
+
+
+def _masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the labelled positions; 0, not nan, when there is none."""
+    chosen = labels >= 0
+    return F.cross_entropy(logits[chosen].float(), labels[chosen], reduction="sum") / chosen.sum().clamp(min=1)
+
+
+class VQDNAPooling(nn.Module):
+    """One vector per sequence of the hidden states of its bases."""
+
+    def __init__(self, kind: str, bins: int):
+        super().__init__()
+        self.kind, self.bins = kind, bins
+
+    def output_size(self, hidden_size: int) -> int:
+        """Width of the pooled vector."""
+        return hidden_size * {"mean+max": 2, "bins": self.bins}.get(self.kind, 1)
+
+    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            hidden_states (`torch.FloatTensor` of shape `(b, l, h)`), mask (`torch.BoolTensor` of shape `(b, l)`): true
+                for the bases, which excludes padding, [CLS] and [SEP].
+        """
+        if self.kind == "cls":
+            return hidden_states[:, 0]
+        pooled = []
+        if self.kind in ("mean", "mean+max"):
+            weights = mask.unsqueeze(-1).to(hidden_states.dtype)
+            pooled.append((hidden_states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1))
+        if self.kind in ("max", "mean+max"):
+            pooled.append(_masked_max(hidden_states, mask))
+        if self.kind == "bins":
+            places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            bins = places * self.bins // mask.sum(dim=1, keepdim=True).clamp(min=1)
+            pooled.extend(_masked_max(hidden_states, mask & (bins == part)) for part in range(self.bins))
+        return torch.cat(pooled, dim=-1)
+
+
+def _masked_max(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    lowest = torch.finfo(hidden_states.dtype).min
+    largest = hidden_states.masked_fill(~mask.unsqueeze(-1), lowest).amax(dim=1)
+    return largest.masked_fill(~mask.any(dim=1, keepdim=True), 0)
+
+
+class VQDNAClassificationHead(nn.Module):
+    """Dense layer, activation, dropout, output layer."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_labels: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(input_size, hidden_size)
+        self.activation = ACT2FN["gelu"]
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(hidden_size, num_labels)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        return self.out_proj(self.dropout(self.activation(self.dense(self.dropout(pooled)))))
+
+
+def base_mask(
+    input_ids: torch.Tensor | None, nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+) -> torch.Tensor | None:
+    """True for the positions that are bases, known or not, of shape `(b, l)`; `None` when nothing tells."""
+    if nucleotide_ids is not None:
+        return sequence_mask(nucleotide_ids, attention_mask)
+    if input_ids is None:
+        return None if attention_mask is None else attention_mask.bool()
+    outside = (input_ids == 0) | (input_ids == 2) | (input_ids == 3)  # [PAD], [CLS], [SEP]
+    return ~outside if attention_mask is None else ~outside & attention_mask.bool()
+
+
+class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
+    """One prediction per sequence: single-label, multi-label or regression, as `config.problem_type` says."""
+
+    def __init__(self, config: VQDNAConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.vqdna = VQDNAModel(config)
+        self.pooling = VQDNAPooling(config.pooling, config.pooling_bins)
+        width = self.pooling.output_size(config.hidden_size)
+        self.classifier = VQDNAClassificationHead(
+            width, config.hidden_size, config.num_labels, config.classifier_dropout
+        )
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        nucleotide_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput:
+        """Classify, or predict values.
+
+        Args:
+            input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
+            labels (`torch.Tensor`, *optional*): `(batch_size,)` of classes or values, or `(batch_size, num_labels)`.
+
+        Returns:
+            `SequenceClassifierOutput`, or a tuple if `return_dict=False`.
+        """
+        logits, outputs = self._logits(input_ids, attention_mask, nucleotide_ids, inputs_embeds, **kwargs)
+        if self.config.strand_average and not self.training:
+            if nucleotide_ids is None:
+                logger.warning_once(
+                    "strand_average needs `nucleotide_ids` (a code id does not say what the other strand reads); "
+                    "predictions from other inputs are of one strand."
+                )
+            else:
+                other = reverse_complement_batch(nucleotide_ids)
+                logits = (logits + self._logits(None, attention_mask, other, None)[0]) / 2
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        return SequenceClassifierOutput(loss, logits, outputs.hidden_states, outputs.attentions)
+
+    def _logits(self, input_ids, attention_mask, nucleotide_ids, inputs_embeds, **kwargs):
+        outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
+        hidden_states = outputs.last_hidden_state
+        mask = base_mask(input_ids, nucleotide_ids, attention_mask)
+        if mask is None:
+            mask = torch.ones(hidden_states.shape[:2], dtype=torch.bool, device=hidden_states.device)
+        return self.classifier(self.pooling(hidden_states, mask)), outputs
+
+
+class VQDNAForTokenClassification(VQDNAPreTrainedModel):
+    """One prediction per base (and per special token, whose labels should be -100)."""
+
+    def __init__(self, config: VQDNAConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.vqdna = VQDNAModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        nucleotide_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        **kwargs,
+    ) -> TokenClassifierOutput:
+        """Classify every position.
+
+        Args:
+            input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
+            labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): classes; -100 is ignored.
+
+        Returns:
+            `TokenClassifierOutput`, or a tuple if `return_dict=False`.
+        """
+        outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
+        logits = self.classifier(self.dropout(outputs.last_hidden_state))
+        loss = None if labels is None else self.loss_function(logits, labels, self.config)
+        return TokenClassifierOutput(loss, logits, outputs.hidden_states, outputs.attentions)
+
+
+__all__ = [
+    "VQDNAForMaskedLM",
+    "VQDNAForSequenceClassification",
+    "VQDNAForTokenClassification",
+    "VQDNAMaskedLMOutput",
+    "VQDNAModel",
+    "VQDNAPreTrainedModel",
+]

@@ -1,0 +1,418 @@
+"""The VQDNA codec (https://huggingface.co/papers/2405.10812, Section 3): bases -> latents -> codes -> bases.
+
+Notation used for tensor shapes: b: batch, l: length in bases, d: hidden_size, c: codebook_dim, n: levels.
+
+A code is a function of `config.receptive_field` bases (41 for the paper's sizes), so that a long sequence may be encoded
+in pieces with `config.halo` more bases on either side, and gives exactly the codes of the whole.
+"""
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_vqdna import VQDNACodecConfig
+from .nucleotides_vqdna import CLS_NUCLEOTIDE_ID, MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID
+from .quantization_vqdna import QUANTIZERS, EMACodebook
+
+
+# what decides a code; the rest of the configuration is about training and the decoder
+_CODE_FIELDS = (
+    "quantizer",
+    "codebook_sizes",
+    "codebook_dim",
+    "hidden_size",
+    "stem_channels",
+    "stem_kernel_size",
+    "kernel_size",
+    "num_hidden_layers",
+    "expansion",
+    "quantized_layers",
+    "layer_norm_eps",
+)
+
+
+@dataclass
+class VQDNACodecOutput(ModelOutput):
+    """
+    Args:
+        loss (`torch.FloatTensor` of shape `()`): Eq. 3 or Eq. 8 with EMA codebooks: reconstruction + beta * commitment.
+        reconstruction_loss (`torch.FloatTensor` of shape `()`): Cross-entropy over the known bases, in nats.
+        commitment_loss (`torch.FloatTensor` of shape `()`): Before beta; a mean over positions and dimensions.
+        accuracy (`torch.FloatTensor` of shape `()`): Fraction of the known bases reconstructed.
+        hidden_accuracy (`torch.FloatTensor` of shape `()`): The same over the bases that the input hid; nan if none.
+        codes (`torch.LongTensor` of shape `(batch_size, length, levels)`): One code per base and level.
+        logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): Reconstruction, in the order A, C, G, T.
+        counts (`list[torch.FloatTensor]`): How often each code of each level was used.
+        perplexity, usage (`torch.FloatTensor` of shape `(levels,)`): exp entropy and fraction of the codes used.
+    """
+
+    loss: torch.FloatTensor | None = None
+    reconstruction_loss: torch.FloatTensor | None = None
+    commitment_loss: torch.FloatTensor | None = None
+    accuracy: torch.FloatTensor | None = None
+    hidden_accuracy: torch.FloatTensor | None = None
+    codes: torch.LongTensor | None = None
+    logits: torch.FloatTensor | None = None
+    counts: list[torch.FloatTensor] | None = None
+    perplexity: torch.FloatTensor | None = None
+    usage: torch.FloatTensor | None = None
+
+
+@contextlib.contextmanager
+def exact_float32(device_type: str):
+    """Compute in true float32: no autocast, no TF32 and no bf16 products, whatever the caller has switched on."""
+    precision, cudnn_tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device_type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = cudnn_tf32
+
+
+def hide_bases(nucleotide_ids: torch.Tensor, ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Hide each known base with probability `ratio` (nucleotide id 5): the input of denoising vocabulary learning.
+
+    Args:
+        nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`).
+    """
+    draw = torch.rand(nucleotide_ids.shape, generator=generator, device=nucleotide_ids.device)
+    return nucleotide_ids.masked_fill((draw < ratio) & (nucleotide_ids < UNKNOWN_ID), MASK_NUCLEOTIDE_ID)
+
+
+class VQDNACodecDepthwiseConv(nn.Module):
+    """Depth-wise convolution of one base stride over `(b, l, d)`; `transposed` for the decoder's de-convolutions."""
+
+    def __init__(self, channels: int, kernel_size: int, transposed: bool = False):
+        super().__init__()
+        self.transposed = transposed
+        self.weight = nn.Parameter(torch.zeros(channels, 1, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        # at stride 1 a transposed convolution is a convolution with the kernel reversed
+        weight = self.weight.flip(-1) if self.transposed else self.weight
+        # subtle: a 2D convolution of height 1 keeps the channels last, several times faster than conv1d on CPU
+        x = hidden_states.transpose(1, 2).unsqueeze(2)  # [b, d, 1, l]
+        padding = (0, weight.shape[-1] // 2)
+        x = F.conv2d(x, weight.unsqueeze(2), self.bias, padding=padding, groups=weight.shape[0])
+        return x.squeeze(2).transpose(1, 2)
+
+
+class VQDNACodecBlock(GradientCheckpointingLayer):
+    """ConvNeXt block: depth-wise convolution, LayerNorm, two linear layers around a GELU, residual."""
+
+    def __init__(self, dim: int, kernel_size: int, expansion: int, eps: float, transposed: bool = False):
+        super().__init__()
+        self.depthwise = VQDNACodecDepthwiseConv(dim, kernel_size, transposed)
+        self.norm = nn.LayerNorm(dim, eps=eps)
+        self.expand = nn.Linear(dim, expansion * dim)
+        self.contract = nn.Linear(expansion * dim, dim)
+
+    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        # what lies outside the sequence must be zero before every convolution, or padding would change codes
+        update = self.depthwise(hidden_states * mask)
+        return hidden_states + self.contract(F.gelu(self.expand(self.norm(update))))
+
+
+class VQDNACodecEncoder(nn.Module):
+    """One-hot bases -> stem -> residual blocks; gives the latents of every quantized layer."""
+
+    def __init__(self, config: VQDNACodecConfig):
+        super().__init__()
+        self.taps = list(config.quantized_layers)
+        self.stem = nn.Conv1d(4, config.stem_channels, config.stem_kernel_size, padding=config.stem_kernel_size // 2)
+        self.stem_norm = nn.LayerNorm(config.stem_channels, eps=config.layer_norm_eps)
+        # the paper's stem has 256 channels and its blocks 384: a point-wise projection follows
+        self.stem_projection = nn.Linear(config.stem_channels, config.hidden_size)
+        self.blocks = nn.ModuleList(
+            VQDNACodecBlock(config.hidden_size, config.kernel_size, config.expansion, config.layer_norm_eps)
+            for _ in range(config.num_hidden_layers)
+        )
+        narrow = config.codebook_dim != config.hidden_size
+        self.latent_projections = nn.ModuleList(
+            nn.Linear(config.hidden_size, config.codebook_dim) if narrow else nn.Identity() for _ in self.taps
+        )
+
+    def forward(self, nucleotide_ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        dtype = self.stem_projection.weight.dtype
+        bases = torch.arange(4, device=nucleotide_ids.device)
+        one_hot = (nucleotide_ids.unsqueeze(-1) == bases).to(dtype) * mask.to(dtype)  # [b, l, 4]
+        hidden_states = self.stem(one_hot.transpose(1, 2)).transpose(1, 2)  # [b, l, stem_channels]
+        hidden_states = self.stem_projection(F.gelu(self.stem_norm(hidden_states)))  # [b, l, d]
+        mask = mask.to(hidden_states.dtype)
+        outputs = {0: hidden_states}
+        for layer, block in enumerate(self.blocks, start=1):
+            hidden_states = outputs[layer] = block(hidden_states, mask)
+        return [projection(outputs[tap]) for tap, projection in zip(self.taps, self.latent_projections)]
+
+
+class VQDNACodecDecoder(nn.Module):
+    """The de-tokenizer, symmetrical to the encoder: quantized latents -> blocks -> logits of the four bases."""
+
+    def __init__(self, config: VQDNACodecConfig):
+        super().__init__()
+        narrow = config.codebook_dim != config.hidden_size
+        self.latent_projection = nn.Linear(config.codebook_dim, config.hidden_size) if narrow else nn.Identity()
+        self.blocks = nn.ModuleList(
+            VQDNACodecBlock(config.hidden_size, config.kernel_size, config.expansion, config.layer_norm_eps, True)
+            for _ in range(config.num_hidden_layers)
+        )
+        self.head_projection = nn.Linear(config.hidden_size, config.stem_channels)
+        self.head_norm = nn.LayerNorm(config.stem_channels, eps=config.layer_norm_eps)
+        self.head = nn.Linear(config.stem_channels, 4)
+
+    def forward(self, quantized: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.latent_projection(quantized.to(self.head.weight.dtype))
+        mask = mask.to(hidden_states.dtype)
+        for block in self.blocks:
+            hidden_states = block(hidden_states, mask)
+        return self.head(F.gelu(self.head_norm(self.head_projection(hidden_states))))  # [b, l, 4]
+
+
+class VQDNACodecPreTrainedModel(PreTrainedModel):
+    """Weight initialization and the capability sheet of the codec."""
+
+    config_class = VQDNACodecConfig
+    base_model_prefix = "codec"
+    main_input_name = "nucleotide_ids"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["VQDNACodecBlock"]
+    _keep_in_fp32_modules_strict = ["codebooks"]
+    # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
+    accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, VQDNACodecDepthwiseConv):
+            init.normal_(module.weight, mean=0.0, std=module.weight.shape[-1] ** -0.5)
+            init.zeros_(module.bias)
+        elif isinstance(module, (nn.Linear, nn.Conv1d)):
+            fan_in = module.weight[0].numel()
+            init.normal_(module.weight, mean=0.0, std=fan_in**-0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, EMACodebook):
+            init.normal_(module.embedding, mean=0.0, std=1.0)
+            init.copy_(module.embedding_sum, module.embedding)  # with sizes of 1, S / N' is e
+            init.ones_(module.cluster_size)
+            init.zeros_(module.num_updates)
+
+
+class VQDNACodecModel(VQDNACodecPreTrainedModel):
+    """The VQ-VAE whose codebooks are the vocabulary: `encode` gives codes, `decode` gives bases back.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from vqdna_hf import VQDNACodecConfig, VQDNACodecModel
+
+    >>> model = VQDNACodecModel(VQDNACodecConfig.from_preset("tiny")).eval()
+    >>> model.encode(torch.tensor([[0, 1, 2, 3]])).shape
+    torch.Size([1, 4, 2])
+    ```
+    """
+
+    def __init__(self, config: VQDNACodecConfig):
+        super().__init__(config)
+        self.encoder = VQDNACodecEncoder(config)
+        self.quantizer = QUANTIZERS[config.quantizer](
+            config.codebook_sizes,
+            config.codebook_dim,
+            config.ema_decay,
+            config.ema_epsilon,
+            config.restart_threshold,
+        )
+        self.decoder = VQDNACodecDecoder(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        nucleotide_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        **kwargs,
+    ) -> VQDNACodecOutput:
+        """Encode, quantize, decode, and (in training mode) let the codebooks follow.
+
+        Args:
+            nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): 0-3 A, C, G, T; 4 unknown; 5 hidden;
+                6 and above: outside the sequence.
+            attention_mask (`torch.Tensor` of shape `(batch_size, length)`, *optional*): 0 for positions outside.
+            labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the bases to reconstruct, anything
+                but 0-3 ignored; `nucleotide_ids` when not given, of which training hides `config.mask_ratio`.
+
+        Returns:
+            [`VQDNACodecOutput`], or a tuple if `return_dict=False`.
+        """
+        if labels is None:
+            labels = nucleotide_ids
+            if self.training and self.config.mask_ratio > 0:
+                nucleotide_ids = hide_bases(nucleotide_ids, self.config.mask_ratio)
+        mask = sequence_mask(nucleotide_ids, attention_mask)
+        latents = self.encoder(nucleotide_ids, mask.unsqueeze(-1))
+        keys = context_keys(nucleotide_ids, mask, self.config.halo) if self.training else None
+        quantized = self.quantizer(latents, mask, keys)
+        logits = self.decoder(quantized.quantized, mask.unsqueeze(-1)).float()
+        known = mask & (labels >= 0) & (labels < 4)
+        loss = F.cross_entropy(logits[known], labels[known]) if known.any() else logits.sum() * 0
+        right = (logits.argmax(dim=-1) == labels).float()
+        hidden = known & (nucleotide_ids == MASK_NUCLEOTIDE_ID)
+        return VQDNACodecOutput(
+            loss=loss + self.config.commitment_weight * quantized.commitment_loss,
+            reconstruction_loss=loss.detach(),
+            commitment_loss=quantized.commitment_loss.detach(),
+            accuracy=right[known].mean(),
+            hidden_accuracy=right[hidden].mean(),
+            codes=quantized.codes,
+            logits=logits,
+            counts=quantized.counts,
+            perplexity=quantized.perplexity,
+            usage=quantized.usage,
+        )
+
+    def latents(
+        self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """Z of every quantized layer, each of shape `(batch_size, length, codebook_dim)`, in true float32."""
+        with exact_float32(nucleotide_ids.device.type):
+            mask = sequence_mask(nucleotide_ids, attention_mask)
+            return self.encoder(nucleotide_ids, mask.unsqueeze(-1))
+
+    @torch.no_grad()
+    def encode(self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None) -> torch.LongTensor:
+        """The code of every base and level, in true float32, so that they do not depend on the batch.
+
+        Args:
+            nucleotide_ids, attention_mask: as for `forward`.
+
+        Returns:
+            `torch.LongTensor` of shape `(batch_size, length, levels)`; 0 at positions outside the sequence.
+        """
+        codes, _, _ = self.quantizer.quantize(self.latents(nucleotide_ids, attention_mask))
+        return codes * sequence_mask(nucleotide_ids, attention_mask).unsqueeze(-1)
+
+    @torch.no_grad()
+    def decode(self, codes: torch.LongTensor, mask: torch.Tensor | None = None) -> torch.FloatTensor:
+        """The de-tokenizer: codes back to the logits of bases (Eq. 2); their argmax is the sequence.
+
+        Args:
+            codes (`torch.LongTensor` of shape `(batch_size, length, levels)`).
+            mask (`torch.BoolTensor` of shape `(batch_size, length)`, *optional*): false outside the sequence.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch_size, length, 4)`.
+        """
+        mask = torch.ones(codes.shape[:2], dtype=torch.bool, device=codes.device) if mask is None else mask.bool()
+        with exact_float32(codes.device.type):
+            return self.decoder(self.quantizer.lookup(codes), mask.unsqueeze(-1))
+
+    def encode_sequences(
+        self, sequences: list[np.ndarray], batch_bases: int = 16_384, chunk_length: int = 8_192
+    ) -> list[np.ndarray]:
+        """Encode sequences of any lengths: sorted by length, batched, the long ones in pieces with a halo.
+
+        Args:
+            sequences: nucleotide ids 0-5, each of shape `(length,)`.
+            batch_bases: bases of one network pass, padding included.
+            chunk_length: bases of a piece before its halo; pieces give exactly the codes of the whole.
+
+        Returns:
+            One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
+        """
+        halo = self.config.halo
+        codes = [np.zeros((len(sequence), self.config.num_levels), dtype=np.int64) for sequence in sequences]
+        pieces = [
+            (row, start, min(start + chunk_length, len(sequence)))
+            for row, sequence in enumerate(sequences)
+            for start in range(0, len(sequence), chunk_length)
+        ]
+        pieces.sort(key=lambda piece: piece[2] - piece[1])
+        for batch in _batches([end - start + 2 * halo for _, start, end in pieces], batch_bases):
+            spans = [(row, max(0, start - halo), start, end) for row, start, end in (pieces[i] for i in batch)]
+            windows = [sequences[row][left : end + halo] for row, left, _, end in spans]
+            padded = np.full((len(windows), max(map(len, windows))), PAD_NUCLEOTIDE_ID, dtype=np.int64)
+            for i, window in enumerate(windows):
+                padded[i, : len(window)] = window
+            encoded = self.encode(torch.from_numpy(padded).to(self.device)).cpu().numpy()
+            for i, (row, left, start, end) in enumerate(spans):
+                codes[row][start:end] = encoded[i, start - left : end - left]
+        return codes
+
+    def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = 8_192) -> np.ndarray:
+        """Decode one sequence of any length, in pieces with a halo.
+
+        Args:
+            codes (`np.ndarray` of `int64`, shape `(length, levels)`), inside (`np.ndarray` of `bool`, shape `(length,)`):
+                false where there is no code.
+
+        Returns:
+            `np.ndarray` of `uint8`, shape `(length,)`: the bases, 0-3.
+        """
+        halo, bases = self.config.halo, np.zeros(len(codes), dtype=np.uint8)
+        for start in range(0, len(codes), chunk_length):
+            left, end = max(0, start - halo), min(start + chunk_length, len(codes))
+            piece = torch.from_numpy(codes[left : end + halo]).to(self.device).unsqueeze(0)
+            mask = torch.from_numpy(inside[left : end + halo]).to(self.device).unsqueeze(0)
+            decoded = self.decode(piece, mask).argmax(dim=-1)[0].cpu().numpy()
+            bases[start:end] = decoded[start - left : end - left]
+        return bases
+
+    def fingerprint(self) -> str:
+        """A hash of everything that decides a code: the encoder's and codebooks' float32 values, and the sizes.
+
+        Returns:
+            32 hexadecimal digits, the same for the same vocabulary on any machine.
+        """
+        digest = hashlib.sha256(json.dumps([getattr(self.config, field) for field in _CODE_FIELDS]).encode())
+        tensors = {f"encoder.{name}": value for name, value in self.encoder.state_dict().items()}
+        tensors |= {f"codebook.{n}": book.embedding for n, book in enumerate(self.quantizer.codebooks)}
+        for name in sorted(tensors):
+            digest.update(name.encode())
+            values = tensors[name].detach().to("cpu", torch.float32).contiguous().numpy()
+            digest.update(values.astype("<f4", copy=False).tobytes())
+        return digest.hexdigest()[:32]
+
+
+def sequence_mask(nucleotide_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """True for the positions that are bases, known or not; of shape `(b, l)`."""
+    mask = nucleotide_ids < CLS_NUCLEOTIDE_ID
+    return mask if attention_mask is None else mask & attention_mask.bool()
+
+
+def context_keys(nucleotide_ids: torch.Tensor, mask: torch.Tensor, halo: int) -> torch.Tensor:
+    """A hash of the bases each position sees, of shape `(b, l)`: names a latent wherever it stands in a batch."""
+    padded = F.pad(torch.where(mask, nucleotide_ids + 1, 0), (halo, halo))
+    length = nucleotide_ids.shape[1]
+    keys = torch.zeros_like(nucleotide_ids)
+    for offset in range(2 * halo + 1):
+        keys = keys * 0x5851F42D4C957F2D + padded[:, offset : offset + length] * 0x2545F4914F6CDD1D
+    return keys
+
+
+def _batches(lengths: list[int], budget: int) -> list[range]:
+    """Split increasing lengths into consecutive runs whose padded size stays within the budget."""
+    batches, start = [], 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or lengths[end] * (end + 1 - start) > budget:
+            batches.append(range(start, end))
+            start = end
+    return batches
+
+
+__all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel", "hide_bases"]

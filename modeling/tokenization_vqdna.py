@@ -1,0 +1,473 @@
+"""The VQDNA tokenizer: a DNA string in, one code id per base out, through the codec it carries.
+
+Ids are 0-4 for [PAD], [UNK], [CLS], [SEP], [MASK], then one id per combination of level codes. The token of code 12 is
+`c12`; with two levels, `c12.345`.
+
+Input policy: lower case is read as upper case and U as T; N and the other IUPAC letters become [UNK] and are unknown to
+the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into the
+codes around; white space and any other character are refused, with their place.
+
+Not handled: fast (Rust) tokenization; the codes come from a network.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import BatchEncoding, PreTrainedTokenizer
+from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
+
+from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, VQDNACodecConfig
+from .modeling_vqdna_codec import VQDNACodecModel
+from .nucleotides_vqdna import (
+    CLS_NUCLEOTIDE_ID,
+    MASK_NUCLEOTIDE_ID,
+    PAD_NUCLEOTIDE_ID,
+    SEP_NUCLEOTIDE_ID,
+    UNKNOWN_ID,
+    ids_to_bases,
+    parse_sequence,
+)
+
+
+VOCAB_FILES_NAMES = {"codec_file": "codec.safetensors", "codec_config_file": "codec_config.json"}
+_PAD, _UNK, _CLS, _SEP, _MASK = range(NUM_SPECIAL_TOKENS)
+# the nucleotide id that stands for each special token, by token id
+_SPECIAL_NUCLEOTIDES = np.array(
+    [PAD_NUCLEOTIDE_ID, UNKNOWN_ID, CLS_NUCLEOTIDE_ID, SEP_NUCLEOTIDE_ID, MASK_NUCLEOTIDE_ID]
+)
+
+# subtle: a process forked after torch has run inherits OpenMP's locks but not its threads, and would wait for them
+# forever in its first product; `datasets.map(num_proc=...)` forks exactly like that
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+class CodeVocabulary(Mapping):
+    """Token -> id, computed: a dict of the 1.18M tokens of two levels of 768 and 1536 would take 138 MB."""
+
+    def __init__(self, codebook_sizes: list[int]):
+        self.codebook_sizes = list(codebook_sizes)
+
+    def __len__(self) -> int:
+        return NUM_SPECIAL_TOKENS + int(np.prod(self.codebook_sizes, dtype=object))
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.token(index) for index in range(len(self)))
+
+    def __getitem__(self, token: str) -> int:
+        if token in SPECIAL_TOKENS:
+            return SPECIAL_TOKENS.index(token)
+        digits = token[1:].split(".") if isinstance(token, str) and token[:1] == "c" else []
+        if len(digits) != len(self.codebook_sizes) or not all(digit.isdecimal() for digit in digits):
+            raise KeyError(token)
+        index = 0
+        for digit, size in zip(digits, self.codebook_sizes):
+            if int(digit) >= size:
+                raise KeyError(token)
+            index = index * size + int(digit)
+        return index + NUM_SPECIAL_TOKENS
+
+    def token(self, index: int) -> str:
+        """The token of an id. Example, for levels of 8 and 16: 58 -> `"c3.5"`
+
+        Raises:
+            IndexError: the id lies outside the vocabulary.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"id {index} lies outside the vocabulary of {len(self)} ids.")
+        if index < NUM_SPECIAL_TOKENS:
+            return SPECIAL_TOKENS[index]
+        return "c" + ".".join(str(code) for code in self.codes(np.array(index)).tolist())
+
+    def codes(self, ids: np.ndarray) -> np.ndarray:
+        """Level codes, `(..., levels)`, of ids, `(...)`; 0 for special tokens."""
+        rest, codes = np.maximum(np.asarray(ids, dtype=np.int64) - NUM_SPECIAL_TOKENS, 0), []
+        for size in reversed(self.codebook_sizes):
+            codes.append(rest % size)
+            rest = rest // size
+        return np.stack(codes[::-1], axis=-1)
+
+    def ids(self, codes: np.ndarray) -> np.ndarray:
+        """Ids, `(...)`, of level codes, `(..., levels)`."""
+        index = np.zeros(codes.shape[:-1], dtype=np.int64)
+        for level, size in enumerate(self.codebook_sizes):
+            index = index * size + codes[..., level]
+        return index + NUM_SPECIAL_TOKENS
+
+    def copy(self) -> "CodeVocabulary":
+        """The vocabulary never changes, so that it is its own copy."""
+        return self
+
+
+class VQDNATokenizer(PreTrainedTokenizer):
+    r"""
+    A DNA string to code ids, through the learned vocabulary.
+
+    Args:
+        codec_file, codec_config_file (`str`, *optional*): The network's weights and configuration; `from_pretrained`
+            passes both.
+        codec ([`VQDNACodecModel`], *optional*): The network itself, to make a tokenizer of a trained codec.
+        vocabulary_fingerprint (`str`, *optional*): What the network's fingerprint must be; checked on load.
+        batch_bases (`int`, *optional*, defaults to 16384): Bases of one network pass.
+        chunk_length (`int`, *optional*, defaults to 8192): Longer strings pass in pieces, with the same codes.
+        return_nucleotide_ids (`bool`, *optional*, defaults to `False`):
+            Whether to give `nucleotide_ids` instead of `input_ids`, for models that run the codec themselves
+            (end-to-end fine-tuning, strand averaging). No network runs then.
+
+    Example:
+
+    ```python
+    >>> from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
+
+    >>> tokenizer = VQDNATokenizer(codec=VQDNACodecModel(VQDNACodecConfig.from_preset("tiny")))
+    >>> len(tokenizer("ACGTN")["input_ids"])  # [CLS], five bases, [SEP]
+    7
+    ```
+    """
+
+    vocab_files_names = VOCAB_FILES_NAMES
+    model_input_names = ["input_ids", "attention_mask"]
+
+    def __init__(
+        self,
+        codec_file: str | None = None,
+        codec_config_file: str | None = None,
+        codec: VQDNACodecModel | None = None,
+        vocabulary_fingerprint: str | None = None,
+        batch_bases: int = 16_384,
+        chunk_length: int = 8_192,
+        return_nucleotide_ids: bool = False,
+        pad_token: str = "[PAD]",
+        unk_token: str = "[UNK]",
+        cls_token: str = "[CLS]",
+        sep_token: str = "[SEP]",
+        mask_token: str = "[MASK]",
+        **kwargs,
+    ):
+        self.codec = (load_codec(codec_file, codec_config_file) if codec is None else codec).eval()
+        self.vocabulary_fingerprint = self.codec.fingerprint()
+        if vocabulary_fingerprint not in (None, self.vocabulary_fingerprint):
+            raise ValueError(
+                f"The tokenizer was saved with the vocabulary {vocabulary_fingerprint}, but {codec_file} holds "
+                f"{self.vocabulary_fingerprint}: the files are damaged or mixed from two. Save the tokenizer again."
+            )
+        self.vocabulary = CodeVocabulary(self.codec.config.codebook_sizes)
+        self.batch_bases, self.chunk_length = batch_bases, chunk_length
+        kwargs.setdefault("special_tokens_pattern", "cls_sep")
+        kwargs.setdefault("clean_up_tokenization_spaces", False)
+        super().__init__(
+            vocabulary_fingerprint=self.vocabulary_fingerprint,
+            batch_bases=batch_bases,
+            chunk_length=chunk_length,
+            return_nucleotide_ids=return_nucleotide_ids,
+            pad_token=str(pad_token),
+            unk_token=str(unk_token),
+            cls_token=str(cls_token),
+            sep_token=str(sep_token),
+            mask_token=str(mask_token),
+            **kwargs,
+        )
+        self.return_nucleotide_ids = return_nucleotide_ids
+        if return_nucleotide_ids:
+            self.model_input_names = ["nucleotide_ids", "attention_mask"]
+
+    # vocabulary
+
+    @property
+    def vocab_size(self) -> int:
+        """Special tokens and product ids."""
+        return len(self.vocabulary)
+
+    def get_vocab(self) -> Mapping[str, int]:
+        """Token -> id, as a mapping that computes its items (see [`CodeVocabulary`])."""
+        return self.vocabulary
+
+    def _add_tokens(self, new_tokens, special_tokens: bool = False) -> int:
+        foreign = [str(token) for token in new_tokens or [] if str(token) not in self.vocabulary]
+        if foreign:
+            raise ValueError(
+                f"Cannot add {', '.join(map(repr, foreign))}: the vocabulary is learned, one id per combination of "
+                "codes. Train a codec with other `codebook_sizes` instead."
+            )
+        return super()._add_tokens(new_tokens, special_tokens=special_tokens)
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return self.vocabulary.get(token, _UNK)
+
+    def _convert_id_to_token(self, index: int) -> str:
+        return self.vocabulary.token(index)
+
+    # the network
+
+    def to(self, device: str | torch.device) -> "VQDNATokenizer":
+        """Move the network, so that strings are encoded on `device`."""
+        self.codec.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where strings are encoded."""
+        return self.codec.device
+
+    def encode_nucleotides(self, sequences: list[np.ndarray]) -> list[np.ndarray]:
+        """Ids, without special tokens, of nucleotide ids 0-5: all sequences in few network passes.
+
+        Args:
+            sequences: each `np.ndarray` of integers, shape `(length,)`.
+
+        Returns:
+            One `np.ndarray` of `int64` and shape `(length,)` per sequence.
+        """
+        codes = self.codec.encode_sequences(sequences, self.batch_bases, self.chunk_length)
+        ids = [self.vocabulary.ids(code) for code in codes]
+        for row, nucleotides in zip(ids, sequences):
+            row[nucleotides == UNKNOWN_ID] = _UNK
+            row[nucleotides == MASK_NUCLEOTIDE_ID] = _MASK
+        return ids
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs) -> list[str]:
+        """The token of every base of a string; the network sees the whole string."""
+        texts = [text] if pair is None else [text, pair]
+        ids = [self.encode_nucleotides([parse_sequence(part)[0]])[0].tolist() for part in texts]
+        row = self.build_inputs_with_special_tokens(*ids) if add_special_tokens else sum(ids, [])
+        return [self.vocabulary.token(index) for index in row]
+
+    def _tokenize(self, text: str, **kwargs) -> list[str]:
+        return self.tokenize(text)
+
+    # encoding
+
+    def _encode_plus(
+        self,
+        text,
+        text_pair=None,
+        add_special_tokens: bool = True,
+        padding_strategy: PaddingStrategy = PaddingStrategy.DO_NOT_PAD,
+        truncation_strategy: TruncationStrategy = TruncationStrategy.DO_NOT_TRUNCATE,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors=None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        **kwargs,
+    ) -> BatchEncoding:
+        rows, is_batch = _as_rows(text, text_pair, is_split_into_words)
+        layout = {
+            "add_special_tokens": add_special_tokens,
+            "truncation": truncation_strategy.value,
+            "max_length": max_length,
+            "stride": stride,
+            "return_overflowing_tokens": return_overflowing_tokens,
+            "return_token_type_ids": kwargs.get("return_token_type_ids"),
+            "return_special_tokens_mask": kwargs.get("return_special_tokens_mask", False),
+            "verbose": kwargs.get("verbose", True),
+        }
+        parts = self._parse(rows, layout)
+        encoded = self._encode_parts([ids for row in parts for ids, _ in row])
+        outputs: dict[str, list] = {}
+        for row in parts:
+            streams = [encoded.pop(0) for _ in row]
+            offsets = [_offsets(ids, starts) for ids, starts in row] if return_offsets_mapping else None
+            for key, value in self._lay_out(streams, offsets, layout).items():
+                outputs.setdefault(key, []).append(value)
+        if not is_batch:
+            outputs = {key: value[0] for key, value in outputs.items()}
+        outputs = self.pad(
+            outputs or {self.model_input_names[0]: []},
+            padding=padding_strategy.value,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            return_attention_mask=return_attention_mask,
+        )
+        if return_length:
+            ids = outputs[self.model_input_names[0]]
+            outputs["length"] = [len(row) for row in ids] if is_batch else len(ids)
+        if return_tensors is not None:
+            for key in ("overflowing_tokens", "num_truncated_tokens"):
+                outputs.pop(key, None)
+        return BatchEncoding(outputs, tensor_type=return_tensors, prepend_batch_axis=not is_batch)
+
+    def _parse(self, rows: list[list[str]], layout: dict) -> list[list[tuple[np.ndarray, np.ndarray | None]]]:
+        """Nucleotide ids and character starts of every string; a string that will be cut is read no further."""
+        wanted = None
+        cut = layout["truncation"] in ("longest_first", "only_first") and layout["max_length"] is not None
+        if cut and self.truncation_side == "right" and not layout["return_overflowing_tokens"]:
+            # the halo keeps the codes before the cut what they are in the whole string; one more makes a cut visible
+            wanted = layout["max_length"] + self.codec.config.halo + 1
+        parsed = []
+        for number, row in enumerate(rows):
+            where = "the sequence" if len(rows) == 1 else f"sequence {number} of the batch"
+            parts = [parse_sequence(part, where) for part in row]
+            if wanted is not None and len(parts) == 1:
+                parts = [(ids[:wanted], starts if starts is None else starts[: wanted + 1]) for ids, starts in parts]
+            parsed.append(parts)
+        return parsed
+
+    def _encode_parts(self, nucleotides: list[np.ndarray]) -> list[np.ndarray]:
+        if self.return_nucleotide_ids:
+            return [ids.astype(np.int64) for ids in nucleotides]
+        return self.encode_nucleotides(nucleotides)
+
+    def _lay_out(self, streams: list[np.ndarray], offsets: list[np.ndarray] | None, layout: dict) -> dict:
+        """Truncate and put special tokens around one or two sequences."""
+        # subtle: `prepare_for_model` arranges places (behind the special ids), which then stand for ids and offsets
+        lengths = [len(stream) for stream in streams]
+        places = [list(range(NUM_SPECIAL_TOKENS, NUM_SPECIAL_TOKENS + lengths[0])), None]
+        if len(streams) == 2:
+            places[1] = list(range(NUM_SPECIAL_TOKENS + lengths[0], NUM_SPECIAL_TOKENS + sum(lengths)))
+        out = self.prepare_for_model(places[0], pair_ids=places[1], return_attention_mask=False, **layout)
+        special = _SPECIAL_NUCLEOTIDES if self.return_nucleotide_ids else np.arange(NUM_SPECIAL_TOKENS)
+        table = np.concatenate([special, *streams])
+        order = np.array(out.pop("input_ids"), dtype=np.int64)
+        result = {self.model_input_names[0]: table[order].tolist(), **out}
+        if "overflowing_tokens" in result:
+            result["overflowing_tokens"] = table[np.array(result["overflowing_tokens"], dtype=np.int64)].tolist()
+        if offsets is not None:
+            spans = np.concatenate([np.zeros((NUM_SPECIAL_TOKENS, 2), dtype=np.int64), *offsets])
+            result["offset_mapping"] = [tuple(span) for span in spans[order].tolist()]
+        return result
+
+    def _pad(self, encoded_inputs, *args, **kwargs) -> dict:
+        name = self.model_input_names[0]
+        before = len(encoded_inputs[name])
+        padded = super()._pad(encoded_inputs, *args, **kwargs)
+        added = len(padded[name]) - before
+        if added == 0:
+            return padded
+        left = (kwargs.get("padding_side") or self.padding_side) == "left"
+
+        def extended(values, fill):
+            return [fill] * added + values if left else values + [fill] * added
+
+        if name == "nucleotide_ids":  # the base class pads with [PAD]'s token id, which is the nucleotide A
+            values = padded[name][added:] if left else padded[name][:before]
+            padded[name] = extended(values, PAD_NUCLEOTIDE_ID)
+        if "offset_mapping" in padded:
+            padded["offset_mapping"] = extended(padded["offset_mapping"], (0, 0))
+        return padded
+
+    # decoding
+
+    def _decode(self, token_ids, skip_special_tokens: bool = False, **kwargs) -> str:
+        ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
+        outside = np.isin(ids, (_PAD, _CLS, _SEP))
+        pieces, start = [], 0
+        while start < len(ids):
+            end = start + 1
+            if outside[start]:
+                pieces.append("" if skip_special_tokens else SPECIAL_TOKENS[ids[start]])
+            else:
+                while end < len(ids) and not outside[end]:
+                    end += 1
+                pieces.append(self._decode_run(ids[start:end], skip_special_tokens))
+            start = end
+        return "".join(pieces)
+
+    def _decode_run(self, ids: np.ndarray, skip_special_tokens: bool) -> str:
+        """The bases of consecutive codes; [UNK] is N, and [MASK] stays or is left out."""
+        if ids.min() < 0 or ids.max() >= self.vocab_size:
+            raise ValueError(f"Cannot decode ids {ids.min()} to {ids.max()}: the vocabulary has {self.vocab_size}.")
+        coded = ids >= NUM_SPECIAL_TOKENS
+        bases = self.codec.decode_sequence(self.vocabulary.codes(ids), coded, self.chunk_length)
+        letters = np.array(list(ids_to_bases(np.where(ids == _UNK, UNKNOWN_ID, bases))), dtype=object)
+        letters[ids == _MASK] = "" if skip_special_tokens else SPECIAL_TOKENS[_MASK]
+        return "".join(letters)
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        """The bases of tokens."""
+        return self._decode(self.convert_tokens_to_ids(tokens))
+
+    # files
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write the network's weights and configuration; each file under another name first, then renamed."""
+        prefix = f"{filename_prefix}-" if filename_prefix else ""
+        weights, config = (Path(save_directory) / (prefix + name) for name in VOCAB_FILES_NAMES.values())
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.codec.state_dict().items()}
+        partial = weights.with_name(weights.name + ".partial")
+        save_file(tensors, partial, metadata={"format": "pt"})
+        os.replace(partial, weights)
+        partial = config.with_name(config.name + ".partial")
+        fields = {
+            k: v for k, v in self.codec.config.to_dict().items() if k not in ("auto_map", "dtype", "architectures")
+        }
+        partial.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(partial, config)
+        return str(weights), str(config)
+
+
+def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACodecModel:
+    """Read the codec of a tokenizer directory.
+
+    Raises:
+        ValueError: a file is missing, damaged, or the weights do not fit the configuration; names the file.
+    """
+    for key, path in (("codec_file", codec_file), ("codec_config_file", codec_config_file)):
+        if path is None or not Path(path).is_file():
+            raise ValueError(
+                f"The tokenizer needs the file {VOCAB_FILES_NAMES[key]}, which was not found ({path}). A tokenizer "
+                "directory holds it beside tokenizer_config.json: copy or download the whole directory."
+            )
+    try:
+        fields = json.loads(Path(codec_config_file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{codec_config_file} is not valid JSON ({error}); save the tokenizer again.") from error
+    fields.pop("model_type", None)
+    with torch.device("meta"):  # no random initialization, which would move the global random state
+        codec = VQDNACodecModel(VQDNACodecConfig(**fields))
+    try:
+        tensors = load_file(codec_file)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{codec_file} cannot be read ({error}): the file is truncated or damaged. Copy or download it again."
+        ) from error
+    try:
+        codec.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{codec_file} does not fit {codec_config_file}: {error} The two files come from different codecs."
+        ) from error
+    return codec.requires_grad_(False).eval()
+
+
+def _as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]], bool]:
+    """Bring every form of input into rows of one or two strings, and say whether the input was a batch."""
+    if is_split_into_words:
+        if text and isinstance(text[0], (list, tuple)):
+            return [["".join(words)] for words in text], True
+        return [["".join(text)]], False
+    if isinstance(text, (list, tuple)):
+        pairs = [None] * len(text) if text_pair is None else text_pair
+        if not isinstance(pairs, (list, tuple)) or len(pairs) != len(text):
+            raise ValueError(f"`text` is a batch of {len(text)}, so `text_pair` must be a batch of {len(text)} too.")
+        rows = []
+        for first, second in zip(text, pairs):
+            row = list(first) if isinstance(first, (list, tuple)) and second is None else [first]
+            rows.append(row if second is None else [*row, second])
+        for number, row in enumerate(rows):
+            if not 1 <= len(row) <= 2:
+                raise ValueError(
+                    f"Row {number} of the batch holds {len(row)} sequences; 1 or 2 (a pair) are possible."
+                )
+        return rows, True
+    return [[text] if text_pair is None else [text, text_pair]], False
+
+
+def _offsets(ids: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
+    """Start and end, in characters, 0-based and half-open, of every base; shape `(length, 2)`."""
+    starts = np.arange(len(ids) + 1) if starts is None else starts
+    return np.stack([starts[:-1], starts[1:]], axis=1)
+
+
+__all__ = ["CodeVocabulary", "VQDNATokenizer", "load_codec"]
