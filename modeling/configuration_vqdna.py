@@ -73,7 +73,7 @@ def _preset(presets: dict, name: str, kind: str) -> dict:
 @strict
 class VQDNACodecConfig(PreTrainedConfig):
     r"""
-    Configuration of [`VQDNACodecModel`], the VQ-VAE that learns the vocabulary. The defaults are the paper's `vq` model.
+    Configuration of [`VQDNACodecModel`], the VQ-VAE that learns the vocabulary. The defaults are the paper's `vq`.
 
     Args:
         quantizer (`str`, *optional*, defaults to `"vq"`):
@@ -324,9 +324,7 @@ class VQDNAConfig(PreTrainedConfig):
             )
         pad = getattr(encoder, "pad_token_id", None)
         if pad is not None and not 0 <= pad < vocab_size:
-            raise ValueError(
-                f"encoder_config.pad_token_id={pad} lies outside its vocab_size={vocab_size}; set it to 0."
-            )
+            raise ValueError(f"encoder_config.pad_token_id={pad} is outside its vocab_size={vocab_size}; use 0.")
 
     @property
     def hidden_size(self) -> int:
@@ -367,7 +365,7 @@ def _encoder_config(values: dict) -> PreTrainedConfig:
 
 
 def encoder_config_from_preset(name: str) -> PreTrainedConfig:
-    """The stock transformers configuration behind `VQDNAConfig.from_preset(name)`: `paper`, `paper-bert`, `small`, `tiny`.
+    """The stock configuration behind `VQDNAConfig.from_preset(name)`: `paper`, `paper-bert`, `small`, `tiny`.
 
     Raises:
         ValueError: no preset has that name.

@@ -1,29 +1,32 @@
-"""VQDNA models (https://huggingface.co/papers/2405.10812, Section 3 and 4): the frozen vocabulary, a projection, a stock
-transformers encoder, and heads for masked language modelling and downstream tasks.
+"""VQDNA models (https://huggingface.co/papers/2405.10812, Sections 3 and 4): the frozen vocabulary, a projection, a
+stock transformers encoder, and heads for masked language modelling and downstream tasks.
 
-Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size of the encoder.
+Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
-from .modeling_vqdna_codec import VQDNACodecModel, sequence_mask
-from .nucleotides_vqdna import (
-    CLS_NUCLEOTIDE_ID,
-    MASK_NUCLEOTIDE_ID,
-    PAD_NUCLEOTIDE_ID,
-    SEP_NUCLEOTIDE_ID,
-    UNKNOWN_ID,
+from .heads_vqdna import (
+    VQDNAClassificationHead,
+    VQDNAPooling,
+    VQDNAPredictionHead,
+    base_mask,
+    masked_cross_entropy,
+    nucleotides_to_special_ids,
+    pack_codes,
+    reverse_complement_batch,
+    unpack_codes,
 )
+from .modeling_vqdna_codec import VQDNACodecModel
+from .nucleotides_vqdna import sequence_mask
 
 
 logger = logging.get_logger(__name__)
@@ -48,49 +51,6 @@ class VQDNAMaskedLMOutput(ModelOutput):
     base_loss: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
-
-
-def pack_codes(codes: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
-    """Level codes of shape `(..., n)` to code ids of shape `(...)`: a mixed-radix number behind the special tokens.
-
-    Example: codes (3, 5) of levels of 8 and 16 -> `5 + 3 * 16 + 5` = 58
-    """
-    ids = torch.zeros_like(codes[..., 0])
-    for level, size in enumerate(codebook_sizes):
-        ids = ids * size + codes[..., level]
-    return ids + NUM_SPECIAL_TOKENS
-
-
-def unpack_codes(ids: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
-    """The inverse of `pack_codes`; special tokens give codes of 0."""
-    rest, codes = (ids - NUM_SPECIAL_TOKENS).clamp(min=0), []
-    for size in reversed(codebook_sizes):
-        codes.append(rest % size)
-        rest = rest // size
-    return torch.stack(codes[::-1], dim=-1)
-
-
-def nucleotides_to_special_ids(nucleotide_ids: torch.Tensor) -> torch.Tensor:
-    """The special token at each position of nucleotide ids, -1 at the bases."""
-    ids = torch.full_like(nucleotide_ids, -1)
-    pairs = ((PAD_NUCLEOTIDE_ID, 0), (UNKNOWN_ID, 1), (CLS_NUCLEOTIDE_ID, 2), (SEP_NUCLEOTIDE_ID, 3))
-    for nucleotide, token in (*pairs, (MASK_NUCLEOTIDE_ID, 4)):
-        ids = ids.masked_fill(nucleotide_ids == nucleotide, token)
-    return ids
-
-
-def reverse_complement_batch(nucleotide_ids: torch.Tensor) -> torch.Tensor:
-    """Read the other strand of every row, leaving [CLS], [SEP] and padding where they are.
-
-    Args:
-        nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): one run of bases per row.
-    """
-    inside = nucleotide_ids < CLS_NUCLEOTIDE_ID
-    first = inside.long().argmax(dim=1, keepdim=True)
-    last = first + inside.sum(dim=1, keepdim=True) - 1
-    places = torch.arange(nucleotide_ids.shape[1], device=nucleotide_ids.device).expand_as(nucleotide_ids)
-    mirrored = nucleotide_ids.gather(1, torch.where(inside, first + last - places, places))
-    return torch.where(mirrored < UNKNOWN_ID, 3 - mirrored, mirrored)
 
 
 class VQDNAPreTrainedModel(PreTrainedModel):
@@ -118,7 +78,7 @@ class VQDNAPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As `PreTrainedModel.from_pretrained`; checks besides that the vocabulary is the one the model was saved with.
+        """As `PreTrainedModel.from_pretrained`; checks that the vocabulary is the one the model was saved with.
 
         Raises:
             ValueError: the loaded codec does not have `config.vocabulary_fingerprint`.
@@ -126,7 +86,10 @@ class VQDNAPreTrainedModel(PreTrainedModel):
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         expected = model.config.vocabulary_fingerprint
-        if expected is not None and model.device.type != "meta" and (found := model.fingerprint()) != expected:
+        if expected is None or model.device.type == "meta":
+            return loaded
+        found = model.fingerprint()
+        if found != expected:
             raise ValueError(
                 f"{pretrained_model_name_or_path} was saved with the vocabulary {expected}, but its weights hold {found}: the checkpoint is "
                 "damaged or mixed from two. Save the model again from its source."
@@ -277,18 +240,6 @@ class VQDNAModel(VQDNAPreTrainedModel):
         return BaseModelOutput(outputs.last_hidden_state, outputs.hidden_states, outputs.attentions)
 
 
-class VQDNAPredictionHead(nn.Module):
-    """Dense layer, activation, LayerNorm: what BERT puts before its output layer."""
-
-    def __init__(self, hidden_size: int, eps: float = 1e-5):
-        super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.norm = nn.LayerNorm(hidden_size, eps=eps)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.norm(F.gelu(self.dense(hidden_states)))
-
-
 class VQDNAForMaskedLM(VQDNAPreTrainedModel):
     """Predicts the hidden codes, one head per level, and the hidden bases.
 
@@ -329,7 +280,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         hidden_states = self.head(outputs.last_hidden_state)
         logits, base_logits = self.level_decoder(hidden_states), self.base_decoder(hidden_states)
         level_losses = None if labels is None else self.level_losses(logits, labels)
-        base_loss = None if base_labels is None else _masked_cross_entropy(base_logits, base_labels)
+        base_loss = None if base_labels is None else masked_cross_entropy(base_logits, base_labels)
         loss = None if level_losses is None else level_losses.mean()
         if base_loss is not None:
             weighted = self.config.base_loss_weight * base_loss
@@ -349,77 +300,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         sizes = self.config.codec_config.codebook_sizes
         codes = unpack_codes(labels, sizes).masked_fill((labels < NUM_SPECIAL_TOKENS).unsqueeze(-1), -100)
         parts = logits.split(sizes, dim=-1)
-        return torch.stack([_masked_cross_entropy(part, codes[..., n]) for n, part in enumerate(parts)])
-
-
-def _masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the labelled positions; 0, not nan, when there is none."""
-    chosen = labels >= 0
-    return F.cross_entropy(logits[chosen].float(), labels[chosen], reduction="sum") / chosen.sum().clamp(min=1)
-
-
-class VQDNAPooling(nn.Module):
-    """One vector per sequence of the hidden states of its bases."""
-
-    def __init__(self, kind: str, bins: int):
-        super().__init__()
-        self.kind, self.bins = kind, bins
-
-    def output_size(self, hidden_size: int) -> int:
-        """Width of the pooled vector."""
-        return hidden_size * {"mean+max": 2, "bins": self.bins}.get(self.kind, 1)
-
-    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """
-        Args:
-            hidden_states (`torch.FloatTensor` of shape `(b, l, h)`), mask (`torch.BoolTensor` of shape `(b, l)`): true
-                for the bases, which excludes padding, [CLS] and [SEP].
-        """
-        if self.kind == "cls":
-            return hidden_states[:, 0]
-        pooled = []
-        if self.kind in ("mean", "mean+max"):
-            weights = mask.unsqueeze(-1).to(hidden_states.dtype)
-            pooled.append((hidden_states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1))
-        if self.kind in ("max", "mean+max"):
-            pooled.append(_masked_max(hidden_states, mask))
-        if self.kind == "bins":
-            places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-            bins = places * self.bins // mask.sum(dim=1, keepdim=True).clamp(min=1)
-            pooled.extend(_masked_max(hidden_states, mask & (bins == part)) for part in range(self.bins))
-        return torch.cat(pooled, dim=-1)
-
-
-def _masked_max(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    lowest = torch.finfo(hidden_states.dtype).min
-    largest = hidden_states.masked_fill(~mask.unsqueeze(-1), lowest).amax(dim=1)
-    return largest.masked_fill(~mask.any(dim=1, keepdim=True), 0)
-
-
-class VQDNAClassificationHead(nn.Module):
-    """Dense layer, activation, dropout, output layer."""
-
-    def __init__(self, input_size: int, hidden_size: int, num_labels: int, dropout: float):
-        super().__init__()
-        self.dense = nn.Linear(input_size, hidden_size)
-        self.activation = ACT2FN["gelu"]
-        self.dropout = nn.Dropout(dropout)
-        self.out_proj = nn.Linear(hidden_size, num_labels)
-
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        return self.out_proj(self.dropout(self.activation(self.dense(self.dropout(pooled)))))
-
-
-def base_mask(
-    input_ids: torch.Tensor | None, nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
-) -> torch.Tensor | None:
-    """True for the positions that are bases, known or not, of shape `(b, l)`; `None` when nothing tells."""
-    if nucleotide_ids is not None:
-        return sequence_mask(nucleotide_ids, attention_mask)
-    if input_ids is None:
-        return None if attention_mask is None else attention_mask.bool()
-    outside = (input_ids == 0) | (input_ids == 2) | (input_ids == 3)  # [PAD], [CLS], [SEP]
-    return ~outside if attention_mask is None else ~outside & attention_mask.bool()
+        return torch.stack([masked_cross_entropy(part, codes[..., n]) for n, part in enumerate(parts)])
 
 
 class VQDNAForSequenceClassification(VQDNAPreTrainedModel):

@@ -2,8 +2,8 @@
 
 Notation used for tensor shapes: b: batch, l: length in bases, d: hidden_size, c: codebook_dim, n: levels.
 
-A code is a function of `config.receptive_field` bases (41 for the paper's sizes), so that a long sequence may be encoded
-in pieces with `config.halo` more bases on either side, and gives exactly the codes of the whole.
+A code is a function of `config.receptive_field` bases (41 for the paper's sizes), so that a long sequence may be
+encoded in pieces with `config.halo` more bases on either side, and gives exactly the codes of the whole.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_vqdna import VQDNACodecConfig
-from .nucleotides_vqdna import CLS_NUCLEOTIDE_ID, MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID
+from .nucleotides_vqdna import MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID, sequence_mask
 from .quantization_vqdna import QUANTIZERS, EMACodebook
 
 
@@ -45,7 +45,7 @@ _CODE_FIELDS = (
 class VQDNACodecOutput(ModelOutput):
     """
     Args:
-        loss (`torch.FloatTensor` of shape `()`): Eq. 3 or Eq. 8 with EMA codebooks: reconstruction + beta * commitment.
+        loss (`torch.FloatTensor` of shape `()`): Eq. 3 or 8 with EMA codebooks: reconstruction + beta * commitment.
         reconstruction_loss (`torch.FloatTensor` of shape `()`): Cross-entropy over the known bases, in nats.
         commitment_loss (`torch.FloatTensor` of shape `()`): Before beta; a mean over positions and dimensions.
         accuracy (`torch.FloatTensor` of shape `()`): Fraction of the known bases reconstructed.
@@ -358,8 +358,8 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         """Decode one sequence of any length, in pieces with a halo.
 
         Args:
-            codes (`np.ndarray` of `int64`, shape `(length, levels)`), inside (`np.ndarray` of `bool`, shape `(length,)`):
-                false where there is no code.
+            codes (`np.ndarray` of `int64`, shape `(length, levels)`), inside (`np.ndarray` of `bool`, shape
+                `(length,)`): false where there is no code.
 
         Returns:
             `np.ndarray` of `uint8`, shape `(length,)`: the bases, 0-3.
@@ -387,12 +387,6 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             values = tensors[name].detach().to("cpu", torch.float32).contiguous().numpy()
             digest.update(values.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()[:32]
-
-
-def sequence_mask(nucleotide_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """True for the positions that are bases, known or not; of shape `(b, l)`."""
-    mask = nucleotide_ids < CLS_NUCLEOTIDE_ID
-    return mask if attention_mask is None else mask & attention_mask.bool()
 
 
 def context_keys(nucleotide_ids: torch.Tensor, mask: torch.Tensor, halo: int) -> torch.Tensor:

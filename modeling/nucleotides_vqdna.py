@@ -13,6 +13,7 @@ Not handled here: FASTA files (they are read by the package) and codes (the toke
 """
 
 import numpy as np
+import torch
 
 
 BASES = "ACGT"
@@ -129,3 +130,9 @@ def reverse_complement(ids: np.ndarray) -> np.ndarray:
     Example: `[0, 0, 1, 4]` (AACN) -> `[4, 2, 3, 3]` (NGTT)
     """
     return COMPLEMENT[np.asarray(ids)[..., ::-1]]
+
+
+def sequence_mask(nucleotide_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """True for the positions that are bases, known or not; of shape `(b, l)`."""
+    mask = nucleotide_ids < CLS_NUCLEOTIDE_ID
+    return mask if attention_mask is None else mask & attention_mask.bool()

@@ -4,7 +4,7 @@ recursive baseline `rq` of Figure 4, over a codebook that moves by exponential m
 Notation used for tensor shapes: b: batch, l: length, n: positions of all sequences, d: width of a code vector,
 k: codes of a codebook. Latents are Z, code vectors e(M), quantized latents Z^ ("Z hat").
 
-Not handled: half precision. Distances and statistics are float32 (or float64 when the latents are) even under autocast.
+Not handled: half precision. Distances and statistics are float32 (float64 if the latents are), even under autocast.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class QuantizerOutput(ModelOutput):
         quantized (`torch.FloatTensor` of shape `(batch_size, length, codebook_dim)`):
             Z^, with the straight-through gradient on the last level's latents.
         codes (`torch.LongTensor` of shape `(batch_size, length, levels)`): The code of each level, M.
-        commitment_loss (`torch.FloatTensor` of shape `()`): The third term of Eq. 3, or the second of Eq. 8, before beta.
+        commitment_loss (`torch.FloatTensor` of shape `()`): Third term of Eq. 3, or second of Eq. 8, before beta.
         counts (`list[torch.FloatTensor]` of shapes `(codes of the level,)`): How often each code was used.
         perplexity (`torch.FloatTensor` of shape `(levels,)`): exp of the entropy of the codes used, in codes.
         usage (`torch.FloatTensor` of shape `(levels,)`): Fraction of the codes used.
@@ -92,11 +92,11 @@ class EMACodebook(nn.Module):
 
         N_k <- alpha N_k + (1 - alpha) n_k,    S_k <- alpha S_k + (1 - alpha) s_k,    e(k) = S_k / N'_k
 
-    where N'_k = (N_k + epsilon) / (sum N + k epsilon) * sum N is the Laplace-smoothed size. A code whose N_k falls under
-    `restart_threshold` of the mean restarts from a latent of the step (Dhariwal et al. 2020), EMA sums included.
+    where N'_k = (N_k + epsilon) / (sum N + k epsilon) * sum N is the Laplace-smoothed size. A code whose N_k falls
+    under `restart_threshold` of the mean restarts from a latent of the step (Dhariwal et al. 2020), EMA sums included.
 
-    `observe` collects what a forward pass saw and `update` makes the step of everything observed since the last one, so
-    that a step can span several micro-batches. In `torch.distributed` the statistics of all processes are summed.
+    `observe` collects what a forward pass saw and `update` makes the step of everything observed since the last
+    one, so that a step can span several micro-batches. In `torch.distributed` the statistics of all processes are summed.
     Which latent a dead code restarts from is decided by `keys` (see `observe`), not by the layout of the batch.
 
     Attributes:
@@ -233,7 +233,7 @@ class EMACodebook(nn.Module):
         latents = latents.to(self.embedding.dtype)
         if len(latents) < num_codes:
             raise ValueError(
-                f"k-means for {num_codes} codes needs at least {num_codes} latents, but got {len(latents)}."
+                f"k-means for {num_codes} codes needs as many latents, but got {len(latents)}: give it more windows."
             )
         generator = torch.Generator().manual_seed(seed)
         draw = torch.randperm(len(latents), generator=generator).to(latents.device)
@@ -297,6 +297,11 @@ class Quantizer(nn.Module):
         """Z^(n) hat of the first n levels' code vectors, all of shape `(b, l, d)`."""
         raise NotImplementedError
 
+    @staticmethod
+    def latents_of(latents: list[torch.Tensor], level: int) -> torch.Tensor:
+        """Z^(n) in full precision; one tensor serves all levels of `rq`."""
+        return full_precision(latents[min(level, len(latents) - 1)])
+
     def quantize(self, latents: list[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Find the code of every level.
 
@@ -304,12 +309,11 @@ class Quantizer(nn.Module):
             latents: Z^(1), ..., Z^(N), each of shape `(b, l, d)`; one tensor serves all levels of `rq`.
 
         Returns:
-            codes of shape `(b, l, N)`, the code vectors e(M^(n)) and the level inputs H^(n), each of shape `(b, l, d)`.
+            codes of shape `(b, l, N)`, code vectors e(M^(n)) and level inputs H^(n), each of shape `(b, l, d)`.
         """
         codes, vectors, inputs = [], [], []
         for level, codebook in enumerate(self.codebooks):
-            z = full_precision(latents[min(level, len(latents) - 1)].detach())
-            h = self.level_input(z, vectors)
+            h = self.level_input(self.latents_of(latents, level).detach(), vectors)
             embedding = codebook.embedding.to(h.dtype)
             m = nearest_codes(h.flatten(0, 1), embedding)
             inputs.append(h)
@@ -336,9 +340,7 @@ class Quantizer(nn.Module):
             last = full_precision(latents[-1])
             quantized = last + (self.combine(vectors) - last).detach()  # no-op forward, identity backward
             loss = sum(
-                _mean_squared_error(
-                    full_precision(latents[min(n, len(latents) - 1)]), self.combine(vectors[: n + 1]), mask
-                )
+                _mean_squared_error(self.latents_of(latents, n), self.combine(vectors[: n + 1]), mask)
                 for n in range(len(vectors))
             )
             if mask is None:
@@ -370,7 +372,7 @@ class Quantizer(nn.Module):
         """
         vectors = []
         for level, codebook in enumerate(self.codebooks):
-            h = self.level_input(full_precision(latents[min(level, len(latents) - 1)]), vectors)
+            h = self.level_input(self.latents_of(latents, level), vectors)
             codes = codebook.kmeans_(h.flatten(0, 1), total_size, iterations, seed + level)
             vectors.append(codebook.embedding[codes].view_as(h))
 
@@ -410,7 +412,7 @@ class VectorQuantizer(Quantizer):
 
 
 class ResidualQuantizer(Quantizer):
-    """`rq` (Figure 4; Lee et al. 2022): level n quantizes what the levels before it left of one latent; Z^ = sum e(M)."""
+    """`rq` (Figure 4; Lee et al. 2022): level n quantizes what the levels before it left; Z^ = sum e(M)."""
 
     @staticmethod
     def level_input(latents, earlier):
@@ -424,8 +426,8 @@ class ResidualQuantizer(Quantizer):
 class HierarchicalResidualQuantizer(Quantizer):
     """`hrq`: H^(1) = Z^(1), H^(n) = 2 Z^(n) - e(M^(n-1)) (Eq. 6), and Z^ is the mean of the code vectors (Eq. 7).
 
-    Eq. 6 defines H^(1) as e(M^(1)), which is circular; Z^(1) is the reading that leaves Eq. 5 meaningful. For two levels
-    the mean is then exactly Z^(2) wherever e(M^(2)) = H^(2). Eq. 8 leaves Z^(n) hat open for n < N: the mean over the
+    Eq. 6 defines H^(1) as e(M^(1)), which is circular; Z^(1) is the reading that leaves Eq. 5 meaningful. For two
+    levels the mean is then exactly Z^(2) wherever e(M^(2)) = H^(2). Eq. 8 leaves Z^(n) hat open for n < N: the mean over the
     first n levels, so that the error falls as n grows.
     """
 

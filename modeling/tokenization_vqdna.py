@@ -3,26 +3,23 @@
 Ids are 0-4 for [PAD], [UNK], [CLS], [SEP], [MASK], then one id per combination of level codes. The token of code 12 is
 `c12`; with two levels, `c12.345`.
 
-Input policy: lower case is read as upper case and U as T; N and the other IUPAC letters become [UNK] and are unknown to
-the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into the
+Input policy: lower case is read as upper case and U as T; N and the other IUPAC letters become [UNK] and are unknown
+to the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into the
 codes around; white space and any other character are refused, with their place.
 
 Not handled: fast (Rust) tokenization; the codes come from a network.
 """
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 
-from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, VQDNACodecConfig
+from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -33,9 +30,9 @@ from .nucleotides_vqdna import (
     ids_to_bases,
     parse_sequence,
 )
+from .vocabulary_vqdna import VOCAB_FILES_NAMES, CodeVocabulary, load_codec, save_codec
 
 
-VOCAB_FILES_NAMES = {"codec_file": "codec.safetensors", "codec_config_file": "codec_config.json"}
 _PAD, _UNK, _CLS, _SEP, _MASK = range(NUM_SPECIAL_TOKENS)
 # the nucleotide id that stands for each special token, by token id
 _SPECIAL_NUCLEOTIDES = np.array(
@@ -45,63 +42,6 @@ _SPECIAL_NUCLEOTIDES = np.array(
 # subtle: a process forked after torch has run inherits OpenMP's locks but not its threads, and would wait for them
 # forever in its first product; `datasets.map(num_proc=...)` forks exactly like that
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
-
-
-class CodeVocabulary(Mapping):
-    """Token -> id, computed: a dict of the 1.18M tokens of two levels of 768 and 1536 would take 138 MB."""
-
-    def __init__(self, codebook_sizes: list[int]):
-        self.codebook_sizes = list(codebook_sizes)
-
-    def __len__(self) -> int:
-        return NUM_SPECIAL_TOKENS + int(np.prod(self.codebook_sizes, dtype=object))
-
-    def __iter__(self) -> Iterator[str]:
-        return (self.token(index) for index in range(len(self)))
-
-    def __getitem__(self, token: str) -> int:
-        if token in SPECIAL_TOKENS:
-            return SPECIAL_TOKENS.index(token)
-        digits = token[1:].split(".") if isinstance(token, str) and token[:1] == "c" else []
-        if len(digits) != len(self.codebook_sizes) or not all(digit.isdecimal() for digit in digits):
-            raise KeyError(token)
-        index = 0
-        for digit, size in zip(digits, self.codebook_sizes):
-            if int(digit) >= size:
-                raise KeyError(token)
-            index = index * size + int(digit)
-        return index + NUM_SPECIAL_TOKENS
-
-    def token(self, index: int) -> str:
-        """The token of an id. Example, for levels of 8 and 16: 58 -> `"c3.5"`
-
-        Raises:
-            IndexError: the id lies outside the vocabulary.
-        """
-        if not 0 <= index < len(self):
-            raise IndexError(f"id {index} lies outside the vocabulary of {len(self)} ids.")
-        if index < NUM_SPECIAL_TOKENS:
-            return SPECIAL_TOKENS[index]
-        return "c" + ".".join(str(code) for code in self.codes(np.array(index)).tolist())
-
-    def codes(self, ids: np.ndarray) -> np.ndarray:
-        """Level codes, `(..., levels)`, of ids, `(...)`; 0 for special tokens."""
-        rest, codes = np.maximum(np.asarray(ids, dtype=np.int64) - NUM_SPECIAL_TOKENS, 0), []
-        for size in reversed(self.codebook_sizes):
-            codes.append(rest % size)
-            rest = rest // size
-        return np.stack(codes[::-1], axis=-1)
-
-    def ids(self, codes: np.ndarray) -> np.ndarray:
-        """Ids, `(...)`, of level codes, `(..., levels)`."""
-        index = np.zeros(codes.shape[:-1], dtype=np.int64)
-        for level, size in enumerate(self.codebook_sizes):
-            index = index * size + codes[..., level]
-        return index + NUM_SPECIAL_TOKENS
-
-    def copy(self) -> "CodeVocabulary":
-        """The vocabulary never changes, so that it is its own copy."""
-        return self
 
 
 class VQDNATokenizer(PreTrainedTokenizer):
@@ -394,51 +334,8 @@ class VQDNATokenizer(PreTrainedTokenizer):
         """Write the network's weights and configuration; each file under another name first, then renamed."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         weights, config = (Path(save_directory) / (prefix + name) for name in VOCAB_FILES_NAMES.values())
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.codec.state_dict().items()}
-        partial = weights.with_name(weights.name + ".partial")
-        save_file(tensors, partial, metadata={"format": "pt"})
-        os.replace(partial, weights)
-        partial = config.with_name(config.name + ".partial")
-        fields = {
-            k: v for k, v in self.codec.config.to_dict().items() if k not in ("auto_map", "dtype", "architectures")
-        }
-        partial.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(partial, config)
+        save_codec(self.codec, weights, config)
         return str(weights), str(config)
-
-
-def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACodecModel:
-    """Read the codec of a tokenizer directory.
-
-    Raises:
-        ValueError: a file is missing, damaged, or the weights do not fit the configuration; names the file.
-    """
-    for key, path in (("codec_file", codec_file), ("codec_config_file", codec_config_file)):
-        if path is None or not Path(path).is_file():
-            raise ValueError(
-                f"The tokenizer needs the file {VOCAB_FILES_NAMES[key]}, which was not found ({path}). A tokenizer "
-                "directory holds it beside tokenizer_config.json: copy or download the whole directory."
-            )
-    try:
-        fields = json.loads(Path(codec_config_file).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{codec_config_file} is not valid JSON ({error}); save the tokenizer again.") from error
-    fields.pop("model_type", None)
-    with torch.device("meta"):  # no random initialization, which would move the global random state
-        codec = VQDNACodecModel(VQDNACodecConfig(**fields))
-    try:
-        tensors = load_file(codec_file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{codec_file} cannot be read ({error}): the file is truncated or damaged. Copy or download it again."
-        ) from error
-    try:
-        codec.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{codec_file} does not fit {codec_config_file}: {error} The two files come from different codecs."
-        ) from error
-    return codec.requires_grad_(False).eval()
 
 
 def _as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]], bool]:
@@ -457,9 +354,7 @@ def _as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]
             rows.append(row if second is None else [*row, second])
         for number, row in enumerate(rows):
             if not 1 <= len(row) <= 2:
-                raise ValueError(
-                    f"Row {number} of the batch holds {len(row)} sequences; 1 or 2 (a pair) are possible."
-                )
+                raise ValueError(f"Row {number} of the batch holds {len(row)} sequences; give 1, or 2 as a pair.")
         return rows, True
     return [[text] if text_pair is None else [text, text_pair]], False
 
@@ -470,4 +365,4 @@ def _offsets(ids: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
     return np.stack([starts[:-1], starts[1:]], axis=1)
 
 
-__all__ = ["CodeVocabulary", "VQDNATokenizer", "load_codec"]
+__all__ = ["VQDNATokenizer"]
