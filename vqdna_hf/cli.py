@@ -1,0 +1,76 @@
+"""The `vqdna` command: one sub-command per stage, thin over the functions of the package."""
+
+import argparse
+import logging
+import sys
+from importlib import import_module
+
+from transformers import HfArgumentParser
+from transformers.utils import logging as transformers_logging
+
+from . import __version__
+
+
+# command -> (module, arguments class, function, one line of help)
+COMMANDS = {
+    "train-tokenizer": (
+        "training.train_tokenizer",
+        "TrainTokenizerArguments",
+        "train_tokenizer",
+        "stage 1: learn a DNA vocabulary",
+    ),
+    "tokenize": ("training.tokenize", "TokenizeArguments", "tokenize", "stage 2: store windows of genomes"),
+    "pretrain": ("training.pretrain", "PretrainArguments", "pretrain", "stage 2: masked pre-training"),
+    "finetune": (
+        "training.finetune",
+        "FinetuneArguments",
+        "finetune",
+        "stage 3: adapt a model to a task and score it",
+    ),
+    "one-hot-tokenizer": (
+        "baselines.one_hot",
+        "OneHotArguments",
+        "write_one_hot_tokenizer",
+        "write the one-hot control as a tokenizer directory",
+    ),
+    "info": ("analysis.info", "InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
+    "demo": ("demo", "DemoArguments", "demo", "simulate a genome and run all stages on it"),
+}
+
+
+def _load(command: str):
+    """The argument class and the function of a command, imported only when it runs."""
+    module, arguments, function, _ = COMMANDS[command]
+    loaded = import_module(f".{module}", __package__)
+    return getattr(loaded, arguments), getattr(loaded, function)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 for input that cannot be used."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="vqdna", description="Learned vocabularies for DNA (VQDNA).")
+    parser.add_argument("--version", action="version", version=f"vqdna-hf {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, _, _, text) in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    command = parser.parse_args(argv[:1]).command
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "httpx2", "datasets", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    transformers_logging.set_verbosity_warning()
+    arguments_class, function = _load(command)
+    options = HfArgumentParser(arguments_class, prog=f"vqdna {command}", description=COMMANDS[command][3])
+    (arguments,) = options.parse_args_into_dataclasses(argv[1:])
+    try:
+        function(arguments)
+    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+        print(f"vqdna {command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nvqdna {command}: interrupted; the same command with --resume goes on where it can.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

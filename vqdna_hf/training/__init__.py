@@ -1,0 +1,1 @@
+"""The three stages: vocabulary learning, masked pre-training, and adaptation to tasks."""

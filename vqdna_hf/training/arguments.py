@@ -1,0 +1,130 @@
+"""Arguments of the commands. Each field is an option: `eval_contigs` is `--eval-contigs`."""
+
+from dataclasses import asdict, dataclass, field
+
+
+def option(default, text: str, **extra):
+    """A command-line option with a help text; a list option may be given several times."""
+    metadata = {"help": text, **extra}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={**metadata, "action": "extend"})
+    return field(default=default, metadata=metadata)
+
+
+def required(text: str, **extra):
+    """An option without a default."""
+    return field(metadata={"help": text, **extra})
+
+
+@dataclass(kw_only=True)
+class RunArguments:
+    """What every training command shares."""
+
+    output: str = required("directory to write")
+    max_steps: int = option(2000, "optimizer steps")
+    batch_size: int = option(64, "windows per step and process, before accumulation")
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
+    learning_rate: float = option(1e-3, "peak learning rate")
+    warmup_steps: int = option(200, "steps of linear warm-up")
+    weight_decay: float = option(0.01, "weight decay of AdamW")
+    seed: int = option(42, "seed of initialization, windows and masks")
+    bf16: bool = option(False, "train under bf16 autocast (codes and codebooks stay float32)")
+    logging_steps: int = option(50, "steps between log lines")
+    eval_steps: int = option(500, "steps between evaluations")
+    save_steps: int = option(500, "steps between checkpoints")
+    resume: bool = option(False, "go on with the unfinished run in --output")
+
+    def settings(self) -> dict:
+        """What must not change between the parts of one run."""
+        return {key: value for key, value in asdict(self).items() if key not in ("output", "resume", "save_steps")}
+
+
+@dataclass(kw_only=True)
+class TrainTokenizerArguments(RunArguments):
+    """Stage 1: learn a vocabulary from FASTA files."""
+
+    fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
+    preset: str = option("small", "architecture: paper-vq, paper-hrq, small, tiny")
+    recipe: str = option("default", "default, or paper: Appendix A's optimizer, and no hidden bases")
+    quantizer: str | None = option(None, "vq, rq or hrq, instead of the preset's")
+    codebook_sizes: list[int] = option([], "codes of each level, instead of the preset's")
+    mask_ratio: float | None = option(None, "fraction of the input bases hidden (denoising)")
+    restart_threshold: float | None = option(None, "restart codes used less than this fraction of the mean usage")
+    warmup_length: int = option(128, "window during warm-up, in bases")
+    length: int = option(256, "window after warm-up, in bases")
+    kmeans: bool = option(True, "k-means before the first step and once after warm-up")
+    eval_contigs: list[str] = option([], "contig or chromosome to hold out; about --eval-fraction when none is named")
+    eval_fraction: float = option(0.01, "part of the bases to hold out when no contig is named")
+    eval_windows: int = option(512, "held-out windows to evaluate on")
+
+
+@dataclass(kw_only=True)
+class TokenizeArguments:
+    """Stage 2, first part: cut FASTA files into windows and store them, with codes on request."""
+
+    fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
+    output: str = required("directory to write")
+    tokenizer: str | None = option(None, "tokenizer directory; needed for --codes, recorded otherwise")
+    codes: bool = option(False, "store code ids beside the bases")
+    window: int = option(512, "window, in bases")
+    min_length: int = option(64, "shortest piece at the end of a contig to keep, in bases")
+    shard_windows: int = option(50_000, "windows per file")
+    eval_contigs: list[str] = option([], "contig or chromosome to hold out; about --eval-fraction when none is named")
+    eval_fraction: float = option(0.01, "part of the bases to hold out when no contig is named")
+
+
+@dataclass(kw_only=True)
+class PretrainArguments(RunArguments):
+    """Stage 2, second part: masked pre-training over the frozen vocabulary."""
+
+    corpus: str = required("directory that `vqdna tokenize` wrote")
+    tokenizer: str = required("tokenizer directory")
+    model: str | None = option(None, "pre-trained model to go on from; a new encoder when not given")
+    preset: str = option("small", "encoder: paper, paper-bert, small, tiny")
+    recipe: str = option("default", "default, or paper: Appendix A's optimizer, and `token` masking")
+    masking: str = option("base", "base (hide bases, then tokenize), token (the paper's) or span")
+    mask_ratio: float = option(0.25, "fraction of the bases to predict")
+    span_length: int | None = option(None, "length of a hidden span, in bases, for --masking span")
+    lora: bool = option(False, "train LoRA adapters and heads instead of all parameters; needs --model")
+    random_strand: bool = option(True, "read windows on either strand (not with stored codes)")
+    base_loss_weight: float = option(1.0, "weight of the base head's loss")
+    gradient_checkpointing: bool = option(False, "trade compute for memory")
+    eval_windows: int = option(512, "held-out windows to evaluate on")
+    neighbour_steps: int = option(300, "training steps of the neighbours-only predictor; 0 leaves it out")
+
+
+@dataclass(kw_only=True)
+class FinetuneArguments:
+    """Stage 3: adapt a pre-trained model to a task."""
+
+    data: str = required("directory with train, dev and test files (CSV, gzip CSV or Parquet; sequence,label)")
+    model: str = required("model directory that `vqdna pretrain` wrote")
+    output: str = required("directory to write")
+    mode: str = option("lora", "lora, full, linear (logistic regression on code vectors) or end-to-end")
+    recipe: str = option("default", "default, or paper: Appendix A's optimizer and pooling choices")
+    task: str | None = option(None, "name to record; the data directory's when not given")
+    problem: str | None = option(None, "'regression' for whole-number labels that are values")
+    metric: str | None = option(None, "what dev selects by: mcc, f1, accuracy or spearman")
+    epochs: float = option(10, "passes over the training data")
+    batch_size: int = option(32, "sequences per step and process")
+    gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
+    learning_rate: float | None = option(None, "peak learning rate; 1e-3 for lora, 3e-4 otherwise")
+    codec_learning_rate_factor: float = option(0.1, "the codec's learning rate in units of the others' (end-to-end)")
+    weight_decay: float = option(0.01, "weight decay of AdamW")
+    warmup_ratio: float = option(0.1, "part of the steps spent warming up")
+    dropout: float = option(0.1, "dropout of the classification head")
+    pooling: str = option("mean", "mean, max, mean+max, cls or bins")
+    pooling_bins: int = option(8, "parts of the sequence, for --pooling bins")
+    lora_r: int = option(8, "rank of the adapters")
+    lora_alpha: int = option(16, "scale of the adapters")
+    lora_dropout: float = option(0.0, "dropout of the adapters")
+    rc_augment: bool = option(False, "read training sequences on a random strand")
+    strand_average: bool = option(False, "average the predictions of both strands")
+    max_length: int = option(512, "longest training sequence, in bases; predictions see the full length")
+    seed: int = option(42, "seed of the head, the order and the strands")
+    bf16: bool = option(False, "train under bf16 autocast (codes stay float32)")
+    resume: bool = option(False, "go on with the unfinished run in --output")
+
+    def settings(self) -> dict:
+        """What must not change between the parts of one run."""
+        return {key: value for key, value in asdict(self).items() if key not in ("output", "resume")}

@@ -1,0 +1,94 @@
+"""Stage 1: the `Trainer` that learns a vocabulary. It overrides hooks only."""
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from ..data.windows import NucleotideCollator
+from ..metrics.codebook import codebook_usage, perplexity
+from .recording import RecordingTrainer
+
+
+class CodecCollator(NucleotideCollator):
+    """Pads windows, and makes the bases themselves the labels where none were given."""
+
+    def __call__(self, items: list[dict]) -> dict[str, torch.Tensor]:
+        batch = super().__call__(items)
+        if "labels" not in batch:
+            ids = batch["nucleotide_ids"]
+            batch["labels"] = torch.where(ids < 4, ids, -100)
+        return batch
+
+
+class CodebookCallback(TrainerCallback):
+    """Moves the codebooks: one EMA step per optimizer step, k-means before the first step and after the warm-up.
+
+    Args:
+        kmeans_steps: optimizer steps after which the codebooks are re-seeded ("Repeated K-means once after warm-up").
+        kmeans_windows: windows of the training data whose latents k-means sees.
+        total_size: bases of an optimizer step, which the cluster sizes will sum to.
+    """
+
+    def __init__(self, dataset, kmeans_steps: tuple[int, ...], windows_per_step: int, kmeans_positions: int = 65_536):
+        self.dataset, self.kmeans_steps = dataset, kmeans_steps
+        self.windows_per_step, self.kmeans_positions = windows_per_step, kmeans_positions
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        if state.global_step == 0 and 0 in self.kmeans_steps:
+            self._kmeans(model, 0, args.seed)
+
+    def on_optimizer_step(self, args, state, control, model=None, **kwargs):
+        model.quantizer.update()
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step in self.kmeans_steps:
+            self._kmeans(model, state.global_step, args.seed)
+
+    @torch.no_grad()
+    def _kmeans(self, model, step: int, seed: int):
+        first = min(step * self.windows_per_step, len(self.dataset) - 1)
+        length = len(self.dataset[first]["nucleotide_ids"])
+        # at least 16 latents a code, as far as the data reach
+        wanted = max(self.kmeans_positions, 16 * max(model.config.codebook_sizes))
+        rows = range(first, min(len(self.dataset), first + -(-wanted // length)))
+        latents: list[list[torch.Tensor]] = [[] for _ in model.config.quantized_layers]
+        for start in range(rows.start, rows.stop, 64):
+            batch = CodecCollator()(self.dataset.__getitems__(list(range(start, min(start + 64, rows.stop)))))
+            inside = batch["attention_mask"].bool()
+            for kept, latent in zip(latents, model.latents(batch["nucleotide_ids"].to(model.device))):
+                kept.append(latent[inside.to(latent.device)])
+        sample = [torch.cat(kept).unsqueeze(0) for kept in latents]
+        # every process reads the same windows, so that all of them find the same codes
+        model.quantizer.kmeans_(sample, total_size=float(self.windows_per_step * length), seed=seed)
+
+
+class VQDNACodecTrainer(RecordingTrainer):
+    """Learns a vocabulary, logging every part of the loss, and usage and perplexity per level.
+
+    The codebooks make one EMA step per optimizer step, of all its micro-batches and processes together.
+    """
+
+    def __init__(self, *args, kmeans_steps: tuple[int, ...] = (), **kwargs):
+        super().__init__(*args, data_collator=CodecCollator(), **kwargs)
+        args = self.args
+        per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self.model.quantizer.defer_updates = True
+        self.add_callback(CodebookCallback(self.train_dataset, kmeans_steps, per_step))
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        labels = inputs["labels"]
+        known = (labels >= 0).sum()
+        hidden = ((inputs["nucleotide_ids"] == 5) & (labels >= 0)).sum()
+        for name in ("reconstruction_loss", "commitment_loss", "accuracy"):
+            self.record(name, getattr(outputs, name), known)
+        self.record("hidden_accuracy", outputs.hidden_accuracy, hidden)
+        for level, counts in enumerate(outputs.counts, start=1):
+            self.record_counts(f"level_{level}", counts)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def summarize(self, name: str, sums: torch.Tensor) -> dict[str, float]:
+        if not name.startswith("level_"):
+            return super().summarize(name, sums)
+        counts, level = np.asarray(sums.cpu()), name.removeprefix("level_")
+        return {f"usage_{level}": codebook_usage(counts), f"perplexity_{level}": perplexity(counts)}

@@ -1,0 +1,207 @@
+"""Stage 3: adapt a model to a task, select on dev, score test once."""
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+from peft import get_peft_model
+from transformers import Trainer, TrainingArguments, set_seed
+
+from ..analysis.linear_probe import LinearProbe
+from ..data import TaskInfo, load_task_files
+from ..metrics import make_compute_metrics
+from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
+from ..modeling.tokenization_vqdna import VQDNATokenizer
+from .arguments import FinetuneArguments
+from .lora import lora_config
+from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
+from .task_data import TaskCollator, TaskSequences
+from .tokenize import load_tokenizer
+from .train_tokenizer import apply_recipe
+
+
+logger = logging.getLogger(__name__)
+
+MODES = ("lora", "full", "linear", "end-to-end")
+# Appendix A, stage 3: the middle of its grid; the grid itself is for a benchmark
+PAPER_RECIPE = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "max_length": 512}
+_LEARNING_RATES = {"lora": 1e-3, "full": 3e-4, "end-to-end": 3e-4}
+_SCORES = ("mcc", "f1", "accuracy", "spearman", "pearson")
+
+
+def finetune(arguments: FinetuneArguments) -> dict:
+    """Adapt a pre-trained model to the task in a directory.
+
+    Returns:
+        The content of `results.json`: scores in [-1, 1] on dev (by which the epoch was chosen) and, once, on test.
+
+    Raises:
+        ValueError: wrong task files (`TaskDataError`), an unknown mode or metric, a tokenizer of another vocabulary in
+            the model directory, or an unfinished run in the output directory.
+    """
+    if arguments.mode not in MODES:
+        raise ValueError(f"There is no mode {arguments.mode!r}; choose one of {', '.join(MODES)}.")
+    apply_recipe(arguments, PAPER_RECIPE)
+    started, output = time.time(), Path(arguments.output)
+    splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
+    metric = arguments.metric or ("spearman" if info.problem_type == "regression" else "mcc")
+    _check_metric(metric, info)
+    checkpoint = find_checkpoint(output, arguments.resume)
+    tokenizer = load_tokenizer(arguments.model)
+    set_seed(arguments.seed)
+    model = build_model(arguments, info, tokenizer)
+    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
+    if arguments.mode == "linear":
+        dev, test = _linear(arguments, model, splits, info, metric, output)
+    else:
+        dev, test = _train(arguments, model, splits, info, metric, output, checkpoint)
+    if arguments.mode == "end-to-end":
+        tokenizer = VQDNATokenizer(codec=model.codec)
+    if arguments.strand_average:
+        # the model reads both strands itself, for which it needs bases rather than codes
+        tokenizer = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
+    tokenizer.save_pretrained(output)
+    results = {
+        "task": info.name,
+        "mode": arguments.mode,
+        "seed": arguments.seed,
+        "metric": metric,
+        "dev": dev,
+        "test": test,
+        "counts": dict(info.counts),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+        "fingerprint": tokenizer.vocabulary_fingerprint,
+        "arguments": arguments.settings(),
+    }
+    write_json(output / "results.json", results)
+    remove_checkpoints(output)
+    logger.info(
+        "%s, %s: %s %.4f on dev, %.4f on test. The model and results.json are in %s",
+        *(info.name, arguments.mode, metric, dev[metric], test[metric], output),
+    )
+    return results
+
+
+def _check_metric(metric: str, info: TaskInfo):
+    possible = ("spearman", "pearson") if info.problem_type == "regression" else ("mcc", "f1", "accuracy")
+    if metric not in possible:
+        raise ValueError(
+            f"{info.name} is a {info.problem_type} task, scored by {', '.join(possible)}, not {metric!r}."
+        )
+
+
+def build_model(
+    arguments: FinetuneArguments, info: TaskInfo, tokenizer: VQDNATokenizer
+) -> VQDNAForSequenceClassification:
+    """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
+    loaded = VQDNAForSequenceClassification.from_pretrained(
+        arguments.model,
+        num_labels=info.num_labels,
+        problem_type=info.problem_type,
+        pooling=arguments.pooling,
+        pooling_bins=arguments.pooling_bins,
+        classifier_dropout=arguments.dropout,
+        strand_average=arguments.strand_average,
+        freeze_codec=arguments.mode != "end-to-end",
+    )
+    loaded.check_tokenizer(tokenizer)
+    return loaded
+
+
+def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str | None) -> tuple[dict, dict]:
+    if arguments.mode == "lora":
+        overrides = {
+            "r": arguments.lora_r,
+            "lora_alpha": arguments.lora_alpha,
+            "lora_dropout": arguments.lora_dropout,
+        }
+        model = get_peft_model(model, lora_config(model, **overrides))
+    seed = arguments.seed if arguments.rc_augment else None
+    rate = arguments.learning_rate or _LEARNING_RATES[arguments.mode]
+    trainer = Trainer(
+        model=model,
+        args=_training_arguments(arguments, output, metric, rate),
+        train_dataset=TaskSequences(splits["train"], arguments.max_length, seed),
+        eval_dataset=TaskSequences(splits["dev"]),
+        data_collator=TaskCollator(),
+        compute_metrics=make_compute_metrics(info.problem_type),
+        optimizers=(_optimizer(model, rate, arguments), None),
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    dev = _scores(trainer.evaluate(), "eval_")
+    test = _scores(trainer.predict(TaskSequences(splits["test"]), metric_key_prefix="test").metrics, "test_")
+    model.save_pretrained(output)
+    (output / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
+    # an adapter directory holds no configuration of its own, but the head's shape and pooling are written in it
+    base = model.get_base_model() if arguments.mode == "lora" else model
+    base.config.vocabulary_fingerprint = base.fingerprint()
+    base.config.save_pretrained(output)
+    return dev, test
+
+
+def _training_arguments(arguments: FinetuneArguments, output: Path, metric: str, rate: float) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(output),
+        num_train_epochs=arguments.epochs,
+        per_device_train_batch_size=arguments.batch_size,
+        per_device_eval_batch_size=64,
+        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+        learning_rate=rate,
+        warmup_steps=arguments.warmup_ratio,
+        weight_decay=arguments.weight_decay,
+        seed=arguments.seed,
+        bf16=arguments.bf16,
+        use_cpu=not torch.cuda.is_available(),
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model=metric,
+        greater_is_better=True,
+        logging_strategy="epoch",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to="none",
+        ddp_find_unused_parameters=False,
+    )
+
+
+def _optimizer(model, rate: float, arguments: FinetuneArguments) -> torch.optim.Optimizer:
+    """AdamW without weight decay on biases and norms, and with a smaller step for a codec that trains along."""
+    groups: dict[tuple[bool, bool], list] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = ("codec." in name, parameter.ndim >= 2)
+            groups.setdefault(key, []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": rate * (arguments.codec_learning_rate_factor if in_codec else 1.0),
+                "weight_decay": arguments.weight_decay if decays else 0.0,
+            }
+            for (in_codec, decays), parameters in groups.items()
+        ]
+    )
+
+
+def _linear(arguments, model, splits, info, metric, output: Path) -> tuple[dict, dict]:
+    """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev."""
+    probe = LinearProbe.fit(
+        model.codec,
+        splits["train"],
+        splits["dev"],
+        info,
+        metric,
+        pooling=arguments.pooling,
+        pooling_bins=arguments.pooling_bins,
+        strand_average=arguments.strand_average,
+    )
+    probe.save_pretrained(output)
+    return probe.score(splits["dev"]), probe.score(splits["test"])
+
+
+def _scores(metrics: dict, prefix: str) -> dict[str, float]:
+    return {name: round(metrics[prefix + name], 6) for name in _SCORES if prefix + name in metrics}

@@ -1,0 +1,158 @@
+"""Stage 2, second part: masked pre-training over the frozen vocabulary."""
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model
+from transformers import set_seed
+
+from ..data import Corpus
+from ..modeling.configuration_vqdna import VQDNAConfig
+from ..modeling.heads_vqdna import unpack_codes
+from ..modeling.modeling_vqdna import VQDNAForMaskedLM
+from ..modeling.tokenization_vqdna import VQDNATokenizer
+from .arguments import PretrainArguments
+from .lora import lora_config
+from .masking import MaskedWindows, Masking, MaskingCollator, mask_batch
+from .neighbours import neighbours_accuracy
+from .recording import (
+    RecordingTrainer,
+    check_same_run,
+    find_checkpoint,
+    package_versions,
+    remove_checkpoints,
+    write_json,
+)
+from .tokenize import load_tokenizer
+from .train_tokenizer import apply_recipe, training_arguments
+
+
+logger = logging.getLogger(__name__)
+
+# Appendix A, stage 2; steps, batch and lengths are options because they scale with the corpus
+PAPER_RECIPE = {"learning_rate": 5e-4, "weight_decay": 0.01, "mask_ratio": 0.25, "masking": "token"}
+
+
+def plain_model(model) -> VQDNAForMaskedLM:
+    """The VQDNA model inside PEFT's wrapper, or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+class VQDNAPretrainTrainer(RecordingTrainer):
+    """Masks each batch on the model's device, and logs loss and accuracy of every level and of the base head."""
+
+    def _prepare_inputs(self, inputs):
+        return mask_batch(plain_model(self.model).base_model, super()._prepare_inputs(inputs))
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        labels, base_labels = inputs["labels"], inputs["base_labels"]
+        chosen = base_labels >= 0
+        weight = chosen.sum()
+        sizes = list(self.model.config.codec_config.codebook_sizes)
+        codes = unpack_codes(labels[chosen], sizes)
+        for level, logits in enumerate(outputs.logits[chosen].split(sizes, dim=-1)):
+            self.record(f"accuracy_{level + 1}", (logits.argmax(-1) == codes[:, level]).double().mean(), weight)
+            self.record(f"loss_{level + 1}", outputs.level_losses[level], weight)
+        right = outputs.base_logits[chosen].argmax(-1) == base_labels[chosen]
+        self.record("base_accuracy", right.double().mean(), weight)
+        self.record("base_loss", outputs.base_loss, weight)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+
+def build_model(arguments: PretrainArguments, tokenizer: VQDNATokenizer) -> VQDNAForMaskedLM:
+    """A new encoder over the tokenizer's codec, or the model to go on from.
+
+    Raises:
+        ValueError: the model to go on from has another vocabulary, or `--lora` without one.
+    """
+    if arguments.model is not None:
+        model = VQDNAForMaskedLM.from_pretrained(arguments.model)
+        model.check_tokenizer(tokenizer)
+        return model
+    if arguments.lora:
+        raise ValueError("--lora adapts a pre-trained model: name it with --model.")
+    config = VQDNAConfig.from_preset(
+        arguments.preset, codec_config=tokenizer.codec.config, base_loss_weight=arguments.base_loss_weight
+    )
+    model = VQDNAForMaskedLM(config)
+    model.codec.load_state_dict(tokenizer.codec.state_dict())
+    return model
+
+
+def pretrain(arguments: PretrainArguments) -> dict:
+    """Pre-train an encoder to predict hidden codes and bases.
+
+    Returns:
+        The summary that is also written to `training.json`.
+
+    Raises:
+        ValueError: a corpus or model of another vocabulary, an unfinished run in the output directory, or options that
+            do not fit together.
+    """
+    apply_recipe(arguments, PAPER_RECIPE)
+    started, output = time.time(), Path(arguments.output)
+    tokenizer, corpus = load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
+    corpus.check_fingerprint(tokenizer.vocabulary_fingerprint)
+    masking = Masking(
+        arguments.masking,
+        arguments.mask_ratio,
+        tokenizer.codec.config.halo,
+        tokenizer.vocab_size - 5,
+        arguments.span_length,
+    )
+    checkpoint = find_checkpoint(output, arguments.resume)
+    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
+    set_seed(arguments.seed)
+    model = build_model(arguments, tokenizer)
+    if arguments.lora:
+        model = get_peft_model(model, lora_config(model))
+    training = training_arguments(
+        arguments, output, gradient_checkpointing=arguments.gradient_checkpointing, label_names=["labelled"]
+    )
+    per_step = arguments.batch_size * arguments.gradient_accumulation_steps * training.world_size
+    train = MaskedWindows(
+        corpus.split("train"), arguments.max_steps * per_step, masking, arguments.seed, arguments.random_strand
+    )
+    held_out = corpus.split("validation")
+    evaluation = MaskedWindows(held_out, min(arguments.eval_windows, len(held_out)), masking, 0, False)
+    trainer = VQDNAPretrainTrainer(
+        model=model, args=training, train_dataset=train, eval_dataset=evaluation, data_collator=MaskingCollator()
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = {key.removeprefix("eval_"): value for key, value in trainer.evaluate().items() if "eval_" in key}
+    if arguments.neighbour_steps:
+        metrics |= _leakage(trainer, model, arguments)
+    summary = {
+        "fingerprint": tokenizer.vocabulary_fingerprint,
+        "eval": metrics,
+        "corpus": {"inputs": corpus.manifest.get("inputs"), "window": corpus.manifest.get("window")},
+        "arguments": arguments.settings(),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+    }
+    if trainer.is_world_process_zero():
+        model.save_pretrained(output)
+        tokenizer.save_pretrained(output)
+        write_json(output / "training.json", summary)
+        remove_checkpoints(output)
+        logger.info("The model is in %s, its record in %s", output, output / "training.json")
+    return summary
+
+
+def _leakage(trainer: VQDNAPretrainTrainer, model, arguments: PretrainArguments) -> dict[str, float]:
+    """Accuracy of the neighbours-only predictor on the inputs this run trained with."""
+
+    def batches(dataset, count: int):
+        for start in range(0, min(len(dataset), count * 16), 16):
+            yield MaskingCollator()(dataset.__getitems__(list(range(start, min(start + 16, len(dataset))))))
+
+    with torch.random.fork_rng():
+        return neighbours_accuracy(
+            plain_model(model),
+            batches(trainer.train_dataset, arguments.neighbour_steps),
+            batches(trainer.eval_dataset, len(trainer.eval_dataset)),
+        )

@@ -1,0 +1,129 @@
+"""What the trainers share: named parts of the loss in the logs, and the runs' files."""
+
+import json
+import os
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from transformers import Trainer
+from transformers.trainer_utils import get_last_checkpoint
+
+
+_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
+
+
+class RecordingTrainer(Trainer):
+    """A `Trainer` that logs averages of named values, weighted by how many positions each stands for.
+
+    A subclass calls `record` inside `compute_loss`. The averages since the last log join the training log, those of an
+    evaluation join its metrics, summed over all processes.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._sums: dict[str, dict[str, torch.Tensor]] = {"train": {}, "eval": {}}
+
+    def record(self, name: str, value: torch.Tensor, weight: torch.Tensor | float = 1.0):
+        """Add `value`, which holds for `weight` positions, to the average called `name`; nan counts for nothing."""
+        phase = self._sums["train" if self.model.training else "eval"]
+        value, weight = value.detach().double(), torch.as_tensor(weight, dtype=torch.double, device=value.device)
+        known = ~torch.isnan(value)
+        pair = torch.stack([torch.where(known, value * weight, 0.0), weight * known])
+        phase[name] = phase[name] + pair if name in phase else pair
+
+    def record_counts(self, name: str, counts: torch.Tensor):
+        """Add code counts, of shape `(codes,)`, whose usage and perplexity are to be logged."""
+        phase = self._sums["train" if self.model.training else "eval"]
+        phase[name] = phase[name] + counts.detach() if name in phase else counts.detach()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the recorded averages to a training or evaluation log."""
+        if "loss" in logs:
+            logs.update(self._collect("train", ""))
+        elif "eval_loss" in logs:
+            logs.update(self._collect("eval", "eval_"))
+        super().log(logs, start_time)
+
+    def _collect(self, phase: str, prefix: str) -> dict[str, float]:
+        values = {}
+        for name, sums in sorted(self._sums[phase].items()):
+            sums = self.accelerator.reduce(sums, "sum")
+            values.update({prefix + key: round(value, 6) for key, value in self.summarize(name, sums).items()})
+        self._sums[phase] = {}
+        return values
+
+    def summarize(self, name: str, sums: torch.Tensor) -> dict[str, float]:
+        """Turn the summed records of one name into the values to log."""
+        total, weight = sums.tolist()
+        return {name: total / weight} if weight else {}
+
+    def _save(self, output_dir: str | None = None, state_dict=None):
+        """Save as the base class does, but leave the tokenizer for the finished directory."""
+        processing_class, self.processing_class = self.processing_class, None
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.processing_class = processing_class
+
+
+def find_checkpoint(output: Path, resume: bool) -> str | None:
+    """The checkpoint to go on from.
+
+    Raises:
+        ValueError: there are checkpoints of an earlier run, but `resume` is false.
+    """
+    last = get_last_checkpoint(str(output)) if output.is_dir() else None
+    if last is not None and not resume:
+        raise ValueError(
+            f"{output} holds the unfinished run {last}. Add --resume to go on with it, or choose another --output."
+        )
+    return last
+
+
+def remove_checkpoints(output: Path):
+    """Remove the checkpoints of a run that has finished and saved its result."""
+    for checkpoint in output.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def write_json(path: Path, content: dict):
+    """Write a JSON file under another name first, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file of a run."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def check_same_run(output: Path, name: str, settings: dict, resume: bool):
+    """Record a run's settings in `output`, or make sure that a resumed run has the ones it began with.
+
+    Raises:
+        ValueError: names the settings that differ.
+    """
+    path = output / name
+    settings = json.loads(json.dumps(settings))
+    if resume and path.is_file():
+        before = read_json(path)
+        different = [key for key in settings if before.get(key) != settings[key]]
+        if different:
+            changes = "; ".join(f"{key}: {before.get(key)!r} then, {settings[key]!r} now" for key in different)
+            raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
+    write_json(path, settings)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide a result."""
+    versions = {}
+    for name in ("vqdna-hf", *_PACKAGES):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "source checkout"
+    return versions

@@ -1,0 +1,55 @@
+"""Stage 2, first part, as a function: FASTA files in, a corpus of windows out."""
+
+import logging
+from pathlib import Path
+
+from ..data import Corpus, GenomeBases, write_corpus
+from ..modeling.tokenization_vqdna import VQDNATokenizer
+from .arguments import TokenizeArguments
+
+
+logger = logging.getLogger(__name__)
+
+
+def tokenize(arguments: TokenizeArguments) -> Corpus:
+    """Cut FASTA files into windows and store their bases, and on request their codes.
+
+    Raises:
+        ValueError: no FASTA file, codes without a tokenizer, or an output directory of another run (`CorpusError`).
+    """
+    if not arguments.fasta:
+        raise ValueError("Give at least one FASTA file with --fasta.")
+    if arguments.codes and arguments.tokenizer is None:
+        raise ValueError("--codes needs --tokenizer: the directory of the vocabulary to store codes of.")
+    tokenizer = None if arguments.tokenizer is None else load_tokenizer(arguments.tokenizer)
+    train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
+        arguments.eval_contigs or None, arguments.eval_fraction
+    )
+    corpus = write_corpus(
+        train,
+        held_out,
+        arguments.output,
+        window=arguments.window,
+        min_length=arguments.min_length,
+        tokenizer=tokenizer if arguments.codes else None,
+        with_codes=arguments.codes,
+        shard_windows=arguments.shard_windows,
+        fingerprint=None if tokenizer is None else tokenizer.vocabulary_fingerprint,
+        inputs=train.inputs,
+    )
+    logger.info("The corpus is in %s", arguments.output)
+    return corpus
+
+
+def load_tokenizer(directory: str) -> VQDNATokenizer:
+    """Load a tokenizer directory.
+
+    Raises:
+        ValueError: there is no such directory, or it holds no VQDNA tokenizer.
+    """
+    if not (Path(directory) / "tokenizer_config.json").is_file():
+        raise ValueError(
+            f"{directory} holds no tokenizer (no tokenizer_config.json). Learn one with `vqdna train-tokenizer`, or "
+            "give the directory it wrote."
+        )
+    return VQDNATokenizer.from_pretrained(directory)

@@ -1,0 +1,146 @@
+"""Stage 1 as a function: FASTA files in, a tokenizer directory out."""
+
+import logging
+import time
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments, set_seed
+
+from ..data import GenomeBases, WindowDataset
+from ..modeling.configuration_vqdna import VQDNACodecConfig
+from ..modeling.modeling_vqdna_codec import VQDNACodecModel
+from ..modeling.tokenization_vqdna import VQDNATokenizer
+from .arguments import RunArguments, TrainTokenizerArguments
+from .codec_trainer import VQDNACodecTrainer
+from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
+
+
+logger = logging.getLogger(__name__)
+
+# Appendix A, stage 1; lengths and the warm-up in steps are options because they scale with the corpus
+PAPER_RECIPE = {"learning_rate": 1e-4, "weight_decay": 0.01, "mask_ratio": 0.0}
+# what a short run of the default recipe hides; see the README for the comparison
+DEFAULT_MASK_RATIO = 0.25
+
+
+def codec_config(arguments: TrainTokenizerArguments) -> VQDNACodecConfig:
+    """The architecture a command asks for: a preset, and what overrides it."""
+    names = ("quantizer", "codebook_sizes", "mask_ratio", "restart_threshold")
+    overrides = {name: getattr(arguments, name) for name in names if getattr(arguments, name) not in (None, [])}
+    paper = arguments.recipe == "paper" or arguments.preset.startswith("paper")
+    overrides.setdefault("mask_ratio", PAPER_RECIPE["mask_ratio"] if paper else DEFAULT_MASK_RATIO)
+    return VQDNACodecConfig.from_preset(arguments.preset, **overrides)
+
+
+def training_arguments(arguments: RunArguments, output: Path, **overrides) -> TrainingArguments:
+    """The `TrainingArguments` of both pre-training stages (AdamW and cosine decay as in Appendix A)."""
+    values = {
+        "output_dir": str(output),
+        "max_steps": arguments.max_steps,
+        "per_device_train_batch_size": arguments.batch_size,
+        "per_device_eval_batch_size": arguments.batch_size,
+        "gradient_accumulation_steps": arguments.gradient_accumulation_steps,
+        "learning_rate": arguments.learning_rate,
+        "warmup_steps": arguments.warmup_steps,
+        "weight_decay": arguments.weight_decay,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.98,
+        "lr_scheduler_type": "cosine",
+        "seed": arguments.seed,
+        "bf16": arguments.bf16,
+        "use_cpu": not torch.cuda.is_available(),
+        "logging_steps": arguments.logging_steps,
+        "eval_strategy": "steps",
+        "eval_steps": arguments.eval_steps,
+        "save_steps": arguments.save_steps,
+        "save_total_limit": 2,
+        # the windows are random already, and their order is a schedule of lengths
+        "train_sampling_strategy": "sequential",
+        "prediction_loss_only": True,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "report_to": "none",
+        # every process moves its own (equal) codebooks; copying rank 0's before each forward would be wasted work
+        "ddp_broadcast_buffers": False,
+        "ddp_find_unused_parameters": False,
+        **overrides,
+    }
+    return TrainingArguments(**values)
+
+
+def apply_recipe(arguments, recipe: dict):
+    """Put a named recipe's values in place of the defaults.
+
+    Raises:
+        ValueError: no recipe has that name.
+    """
+    if arguments.recipe not in ("default", "paper"):
+        raise ValueError(f"There is no recipe {arguments.recipe!r}; choose default or paper.")
+    if arguments.recipe == "paper":
+        for name, value in recipe.items():
+            if getattr(arguments, name) in (None, type(arguments).__dataclass_fields__[name].default):
+                setattr(arguments, name, value)
+
+
+def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
+    """Learn a vocabulary.
+
+    Args:
+        arguments: see [`TrainTokenizerArguments`].
+
+    Returns:
+        The summary that is also written to `training.json`: evaluation, fingerprint, counts, versions.
+
+    Raises:
+        ValueError: no FASTA file, an unknown preset or recipe, an unfinished run in the output directory, or a wrong
+            FASTA file (`FastaError`).
+    """
+    if not arguments.fasta:
+        raise ValueError("Give at least one FASTA file with --fasta.")
+    apply_recipe(arguments, PAPER_RECIPE)
+    started, output = time.time(), Path(arguments.output)
+    config = codec_config(arguments)
+    checkpoint = find_checkpoint(output, arguments.resume)
+    train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
+        arguments.eval_contigs or None, arguments.eval_fraction
+    )
+    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
+    set_seed(arguments.seed)
+    model = VQDNACodecModel(config)
+    per_step = arguments.batch_size * arguments.gradient_accumulation_steps
+    training = training_arguments(arguments, output)
+    per_step *= training.world_size
+    schedule = [(0, arguments.warmup_length)]
+    if 0 < arguments.warmup_steps < arguments.max_steps:
+        schedule.append((arguments.warmup_steps * per_step, arguments.length))
+    trainer = VQDNACodecTrainer(
+        model=model,
+        args=training,
+        train_dataset=WindowDataset(
+            train, arguments.max_steps * per_step, schedule, arguments.seed, mask_ratio=config.mask_ratio
+        ),
+        eval_dataset=WindowDataset(held_out, arguments.eval_windows, [(0, arguments.length)], seed=0),
+        kmeans_steps=(0, arguments.warmup_steps) if arguments.kmeans else (),
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = trainer.evaluate()
+    model.quantizer.defer_updates = False
+    tokenizer = VQDNATokenizer(codec=model)
+    summary = {
+        "fingerprint": tokenizer.vocabulary_fingerprint,
+        "eval": {key.removeprefix("eval_"): value for key, value in metrics.items() if key.startswith("eval_")},
+        "bases": {"train": int(train.total_bases), "held_out": int(held_out.total_bases)},
+        "held_out_contigs": [str(name) for name in held_out.names[:20]],
+        "inputs": train.inputs,
+        "arguments": arguments.settings(),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+    }
+    if trainer.is_world_process_zero():
+        tokenizer.save_pretrained(output)
+        model.save_pretrained(output)
+        write_json(output / "training.json", summary)
+        remove_checkpoints(output)
+        logger.info("The tokenizer is in %s, its record in %s", output, output / "training.json")
+    return summary
