@@ -53,6 +53,10 @@ class VQDNAMaskedLMOutput(ModelOutput):
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
+class VQDNAProjection(nn.Linear):
+    """Code vectors to the width of the encoder: a linear layer with an initialization of its own."""
+
+
 class VQDNAPreTrainedModel(PreTrainedModel):
     """Weight initialization, loading and the capability sheet."""
 
@@ -72,9 +76,10 @@ class VQDNAPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)
-        if isinstance(module, VQDNAModel):
+        # subtle: asked of the layer itself, because transformers skips modules that hold no weights of their own
+        if isinstance(module, VQDNAProjection):
             # one unit of variance per code vector whatever its width
-            init.normal_(module.projection.weight, mean=0.0, std=module.projection.in_features**-0.5)
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
@@ -85,14 +90,16 @@ class VQDNAPreTrainedModel(PreTrainedModel):
         """
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
+        # transformers puts new parameters, all of them trainable, in the place of those that `__init__` froze
+        model.base_model.set_codec_frozen(model.config.freeze_codec)
         expected = model.config.vocabulary_fingerprint
         if expected is None or model.device.type == "meta":
             return loaded
         found = model.fingerprint()
         if found != expected:
             raise ValueError(
-                f"{pretrained_model_name_or_path} was saved with the vocabulary {expected}, but its weights hold {found}: the checkpoint is "
-                "damaged or mixed from two. Save the model again from its source."
+                f"{pretrained_model_name_or_path} was saved with the vocabulary {expected}, but its weights hold "
+                f"{found}: the checkpoint is damaged or mixed from two. Save the model again from its source."
             )
         return loaded
 
@@ -134,8 +141,10 @@ class VQDNAModel(VQDNAPreTrainedModel):
         self.codec = VQDNACodecModel(config.codec_config)
         self.codec.quantizer.freeze()
         self.input_norm = nn.LayerNorm(config.codec_config.codebook_dim)
-        self.projection = nn.Linear(config.codec_config.codebook_dim, config.hidden_size)
+        self.projection = VQDNAProjection(config.codec_config.codebook_dim, config.hidden_size)
         self.encoder = AutoModel.from_config(config.encoder_config)
+        if getattr(self.encoder, "pooler", None) is not None:
+            self.encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
         self.set_codec_frozen(config.freeze_codec)
         self.post_init()
 

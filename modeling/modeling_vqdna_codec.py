@@ -190,7 +190,8 @@ class VQDNACodecPreTrainedModel(PreTrainedModel):
     main_input_name = "nucleotide_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ["VQDNACodecBlock"]
-    _keep_in_fp32_modules_strict = ["codebooks"]
+    # subtle: by name, because a pattern for the whole codebook would turn its counter of steps into float32 as well
+    _keep_in_fp32_modules_strict = ["codebooks.*.embedding", "codebooks.*.cluster_size"]
     # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
     accepts_loss_kwargs = False
 

@@ -96,8 +96,8 @@ class EMACodebook(nn.Module):
     under `restart_threshold` of the mean restarts from a latent of the step (Dhariwal et al. 2020), EMA sums included.
 
     `observe` collects what a forward pass saw and `update` makes the step of everything observed since the last
-    one, so that a step can span several micro-batches. In `torch.distributed` the statistics of all processes are summed.
-    Which latent a dead code restarts from is decided by `keys` (see `observe`), not by the layout of the batch.
+    one, so that a step can span several micro-batches. In `torch.distributed` the statistics of all processes are
+    summed. `keys` (see `observe`) decide which latent a dead code restarts from, not the layout of the batch.
 
     Attributes:
         embedding: e, buffer of shape `(k, d)`.
@@ -110,9 +110,9 @@ class EMACodebook(nn.Module):
         super().__init__()
         self.decay, self.epsilon, self.restart_threshold = decay, epsilon, restart_threshold
         self.frozen = False
-        self.register_buffer("embedding", torch.zeros(num_codes, dim))
-        self.register_buffer("embedding_sum", torch.zeros(num_codes, dim))
-        self.register_buffer("cluster_size", torch.ones(num_codes))
+        self.register_buffer("embedding", torch.zeros(num_codes, dim, dtype=torch.float32))
+        self.register_buffer("embedding_sum", torch.zeros(num_codes, dim, dtype=torch.float32))
+        self.register_buffer("cluster_size", torch.ones(num_codes, dtype=torch.float32))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
         self._pending: dict | None = None
 
@@ -158,15 +158,19 @@ class EMACodebook(nn.Module):
         self._pending = {"size": size, "sum": total, "candidates": candidates}
 
     def _candidates(self, latents: torch.Tensor, keys: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The latents dead codes may restart from: distinct keys, at most one per code that could be dead."""
-        # sizes only grow within a step, so that no other code can die in it
-        floor = self.restart_threshold * self.cluster_size.mean()
-        wanted = int((self.decay * self.cluster_size < 2 * floor).sum()) if self.restart_threshold > 0 else 0
+        """The latents dead codes may restart from: distinct keys, at most `_most_restarts`."""
+        wanted = self._most_restarts()
         if keys is None:
             keys = torch.arange(len(latents), device=latents.device)
         order = _scramble(keys[:0] if wanted == 0 else keys, int(self.num_updates))
         order, first = _first_of_each(order)
         return order[:wanted], latents[first[:wanted]].to(self.embedding.dtype)
+
+    def _most_restarts(self) -> int:
+        """Codes that may restart in the step to come; where the mean size more than doubles, others wait one more."""
+        if self.restart_threshold <= 0:
+            return 0
+        return int((self.decay * self.cluster_size < 2 * self.restart_threshold * self.cluster_size.mean()).sum())
 
     @torch.no_grad()
     def update(self):
@@ -179,10 +183,12 @@ class EMACodebook(nn.Module):
             packed = torch.cat([size.unsqueeze(1), total], dim=1)
             dist.all_reduce(packed)
             size, total = packed[:, 0], packed[:, 1:]
+        # subtle: before the sizes move, so that it is the number the candidates were chosen for
+        most = self._most_restarts()
         self.cluster_size.lerp_(size, 1 - self.decay)
         self.embedding_sum.lerp_(total, 1 - self.decay)
         if self.restart_threshold > 0:
-            self._restart(*self._gather_candidates(*self._pending["candidates"]))
+            self._restart(*self._gather_candidates(*self._pending["candidates"]), most)
         self.embedding.copy_(self.embedding_sum / self.smoothed_size().unsqueeze(1))
         self.num_updates += 1
         self._pending = None
@@ -190,24 +196,23 @@ class EMACodebook(nn.Module):
     def _gather_candidates(self, order: torch.Tensor, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if not _is_distributed():
             return order, latents
-        counts = [torch.zeros_like(self.num_updates) for _ in range(dist.get_world_size())]
-        dist.all_gather(counts, torch.full_like(self.num_updates, len(order)))
+        counts = [torch.zeros((), dtype=torch.long, device=order.device) for _ in range(dist.get_world_size())]
+        dist.all_gather(counts, torch.full_like(counts[0], len(order)))
         longest = int(max(counts))
-        padded_order = torch.cat([order, order.new_zeros(longest - len(order))])
-        padded = torch.cat([latents, latents.new_zeros(longest - len(latents), latents.shape[1])])
-        orders = [torch.empty_like(padded_order) for _ in counts]
-        pieces = [torch.empty_like(padded) for _ in counts]
-        dist.all_gather(orders, padded_order)
-        dist.all_gather(pieces, padded)
-        kept = list(zip(orders, pieces, counts))
-        return torch.cat([o[:n] for o, _, n in kept]), torch.cat([p[:n] for _, p, n in kept])
+        gathered = []
+        for values in (order, latents):
+            padded = torch.cat([values, values.new_zeros(longest - len(values), *values.shape[1:])])
+            pieces = [torch.empty_like(padded) for _ in counts]
+            dist.all_gather(pieces, padded)
+            gathered.append(torch.cat([piece[:count] for piece, count in zip(pieces, counts)]))
+        return gathered[0], gathered[1]
 
-    def _restart(self, order: torch.Tensor, latents: torch.Tensor):
-        """Give dead codes a latent of this step and a size from which they live some steps without use."""
+    def _restart(self, order: torch.Tensor, latents: torch.Tensor, most: int):
+        """Give at most `most` dead codes a latent of this step and a size that lasts some steps without use."""
         floor = self.restart_threshold * self.cluster_size.mean()
         dead = (self.cluster_size < floor).nonzero().squeeze(1)
         _, first = _first_of_each(order)
-        dead = dead[: len(first)]
+        dead = dead[: min(len(first), most)]
         if len(dead) == 0:
             return
         self.cluster_size[dead] = 2 * floor
@@ -335,6 +340,8 @@ class Quantizer(nn.Module):
             mask (`torch.BoolTensor` of shape `(b, l)`, *optional*): the positions that count; all when not given.
             keys (`torch.LongTensor` of shape `(b, l)`, *optional*): see `EMACodebook.observe`.
         """
+        if mask is None:
+            mask = torch.ones(latents[0].shape[:2], dtype=torch.bool, device=latents[0].device)
         with torch.autocast(latents[0].device.type, enabled=False):
             codes, vectors, inputs = self.quantize(latents)
             last = full_precision(latents[-1])
@@ -343,8 +350,6 @@ class Quantizer(nn.Module):
                 _mean_squared_error(self.latents_of(latents, n), self.combine(vectors[: n + 1]), mask)
                 for n in range(len(vectors))
             )
-            if mask is None:
-                mask = torch.ones(codes.shape[:2], dtype=torch.bool, device=codes.device)
             for level, codebook in enumerate(self.codebooks):
                 chosen = codes[..., level][mask]
                 codebook.observe(inputs[level][mask], chosen, None if keys is None else keys[mask])
@@ -393,10 +398,10 @@ def code_perplexity(counts: torch.Tensor) -> torch.Tensor:
     return torch.exp(-torch.special.xlogy(p, p).sum())
 
 
-def _mean_squared_error(latents: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def _mean_squared_error(latents: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The norm of Eq. 3 and 8, as a mean over positions *and* dimensions (a sum over d would be d times stronger)."""
     error = (latents - target.detach()).pow(2).mean(dim=-1)  # [b, l]
-    return error.mean() if mask is None else (error * mask).sum() / mask.sum().clamp(min=1)
+    return (error * mask).sum() / mask.sum().clamp(min=1)
 
 
 class VectorQuantizer(Quantizer):
@@ -427,8 +432,8 @@ class HierarchicalResidualQuantizer(Quantizer):
     """`hrq`: H^(1) = Z^(1), H^(n) = 2 Z^(n) - e(M^(n-1)) (Eq. 6), and Z^ is the mean of the code vectors (Eq. 7).
 
     Eq. 6 defines H^(1) as e(M^(1)), which is circular; Z^(1) is the reading that leaves Eq. 5 meaningful. For two
-    levels the mean is then exactly Z^(2) wherever e(M^(2)) = H^(2). Eq. 8 leaves Z^(n) hat open for n < N: the mean over the
-    first n levels, so that the error falls as n grows.
+    levels the mean is then exactly Z^(2) wherever e(M^(2)) = H^(2). Eq. 8 leaves Z^(n) hat open for n < N: the mean
+    over the first n levels, so that the error falls as n grows.
     """
 
     @staticmethod
