@@ -96,8 +96,9 @@ class VQDNAPooling(nn.Module):
             hidden_states (`torch.FloatTensor` of shape `(b, l, h)`), mask (`torch.BoolTensor` of shape `(b, l)`): true
                 for the bases, which excludes padding, [CLS] and [SEP].
         """
-        if self.kind == "cls":
-            return hidden_states[:, 0]
+        if self.kind == "cls":  # before the first base, which padding on the left moves
+            first = (mask.long().argmax(dim=1) - 1).clamp(min=0)
+            return hidden_states[torch.arange(len(first), device=first.device), first]
         pooled = []
         if self.kind in ("mean", "mean+max"):
             weights = mask.unsqueeze(-1).to(hidden_states.dtype)

@@ -4,8 +4,8 @@ Ids are 0-4 for [PAD], [UNK], [CLS], [SEP], [MASK], then one id per combination 
 `c12`; with two levels, `c12.345`.
 
 Input policy: lower case is read as upper case and U as T; N and the other IUPAC letters become [UNK] and are unknown
-to the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into the
-codes around; white space and any other character are refused, with their place.
+to the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into
+the codes around; white space and any other character are refused, with their place.
 
 Not handled: fast (Rust) tokenization; the codes come from a network.
 """
@@ -241,7 +241,7 @@ class VQDNATokenizer(PreTrainedTokenizer):
     def _parse(self, rows: list[list[str]], layout: dict) -> list[list[tuple[np.ndarray, np.ndarray | None]]]:
         """Nucleotide ids and character starts of every string; a string that will be cut is read no further."""
         wanted = None
-        cut = layout["truncation"] in ("longest_first", "only_first") and layout["max_length"] is not None
+        cut = layout["truncation"] in ("longest_first", "only_first") and layout["max_length"]  # 0 cuts nothing
         if cut and self.truncation_side == "right" and not layout["return_overflowing_tokens"]:
             # the halo keeps the codes before the cut what they are in the whole string; one more makes a cut visible
             wanted = layout["max_length"] + self.codec.config.halo + 1
@@ -341,6 +341,8 @@ class VQDNATokenizer(PreTrainedTokenizer):
 def _as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]], bool]:
     """Bring every form of input into rows of one or two strings, and say whether the input was a batch."""
     if is_split_into_words:
+        if text_pair is not None:
+            raise ValueError("`text_pair` cannot be given with `is_split_into_words`; join each sequence's words.")
         if text and isinstance(text[0], (list, tuple)):
             return [["".join(words)] for words in text], True
         return [["".join(text)]], False

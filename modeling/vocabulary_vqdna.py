@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -34,13 +35,14 @@ class CodeVocabulary(Mapping):
         if token in SPECIAL_TOKENS:
             return SPECIAL_TOKENS.index(token)
         digits = token[1:].split(".") if isinstance(token, str) and token[:1] == "c" else []
-        if len(digits) != len(self.codebook_sizes) or not all(digit.isdecimal() for digit in digits):
+        if len(digits) != len(self.codebook_sizes):
             raise KeyError(token)
         index = 0
         for digit, size in zip(digits, self.codebook_sizes):
-            if int(digit) >= size:
+            code = int(digit) if digit.isdecimal() and len(digit) <= len(str(size)) else size
+            if code >= size or str(code) != digit:  # one token per id: "c01" is none
                 raise KeyError(token)
-            index = index * size + int(digit)
+            index = index * size + code
         return index + NUM_SPECIAL_TOKENS
 
     def token(self, index: int) -> str:
@@ -78,13 +80,16 @@ class CodeVocabulary(Mapping):
 def save_codec(codec: VQDNACodecModel, weights: Path, config: Path):
     """Write a codec's two files; each under another name first, then renamed, so that none is ever half-written."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in codec.state_dict().items()}
-    partial = weights.with_name(weights.name + ".partial")
-    save_file(tensors, partial, metadata={"format": "pt"})
-    os.replace(partial, weights)
     fields = {key: value for key, value in codec.config.to_dict().items() if key not in _NOT_SAVED}
-    partial = config.with_name(config.name + ".partial")
-    partial.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(partial, config)
+    partial_weights, partial_config = (path.with_name(path.name + ".partial") for path in (weights, config))
+    try:
+        save_file(tensors, partial_weights, metadata={"format": "pt"})
+        partial_config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(partial_weights, weights)
+        os.replace(partial_config, config)
+    finally:
+        partial_weights.unlink(missing_ok=True)
+        partial_config.unlink(missing_ok=True)
 
 
 def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACodecModel:
@@ -99,13 +104,9 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
                 f"The tokenizer needs the file {VOCAB_FILES_NAMES[key]}, which was not found ({path}). A tokenizer "
                 "directory holds it beside tokenizer_config.json: copy or download the whole directory."
             )
-    try:
-        fields = json.loads(Path(codec_config_file).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{codec_config_file} is not valid JSON ({error}); save the tokenizer again.") from error
-    fields.pop("model_type", None)
+    config = _read_config(codec_config_file)
     with torch.device("meta"):  # no random initialization, which would move the global random state
-        codec = VQDNACodecModel(VQDNACodecConfig(**fields))
+        codec = VQDNACodecModel(config)
     try:
         tensors = load_file(codec_file)
     except (SafetensorError, OSError) as error:
@@ -118,4 +119,15 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
         raise ValueError(
             f"{codec_file} does not fit {codec_config_file}: {error} The two files come from different codecs."
         ) from error
-    return codec.requires_grad_(False).eval()
+    return codec.float().requires_grad_(False).eval()
+
+
+def _read_config(path: str) -> VQDNACodecConfig:
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); save the tokenizer again.") from error
+    try:
+        return VQDNACodecConfig(**{key: value for key, value in fields.items() if key != "model_type"})
+    except (AttributeError, StrictDataclassError) as error:
+        raise ValueError(f"{path} is no codec's configuration ({error}); save the tokenizer again.") from error

@@ -11,6 +11,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    PreTrainedConfig,
 )
 
 from .modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
@@ -33,9 +34,15 @@ AutoModel.register(VQDNAConfig, VQDNAModel, exist_ok=True)
 AutoModelForMaskedLM.register(VQDNAConfig, VQDNAForMaskedLM, exist_ok=True)
 AutoModelForSequenceClassification.register(VQDNAConfig, VQDNAForSequenceClassification, exist_ok=True)
 AutoModelForTokenClassification.register(VQDNAConfig, VQDNAForTokenClassification, exist_ok=True)
-# subtle: under the codec's configuration only. A tokenizer registered with the model's own configuration would lose to
-# the remote copy whenever a user passes trust_remote_code=True; this one is found by its class name.
-AutoTokenizer.register(VQDNACodecConfig, VQDNATokenizer, exist_ok=True)
+
+
+class _NoModelConfig(PreTrainedConfig):
+    """What the tokenizer is registered with, so that it is found by its class name and by nothing else."""
+
+
+# subtle: a tokenizer registered with a model's own configuration would lose to the remote copy whenever a user passes
+# trust_remote_code=True, and its class would not be the one of this package
+AutoTokenizer.register(_NoModelConfig, VQDNATokenizer, exist_ok=True)
 
 __all__ = [
     "VQDNACodecConfig",

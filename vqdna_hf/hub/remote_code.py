@@ -52,8 +52,8 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
     kind = config.get("model_type")
     if kind not in _AUTO_MAPS:
         raise ValueError(
-            f"{directory / _CONFIG_FILE} has model_type {kind!r}, which is not one of {', '.join(_AUTO_MAPS)}: this is "
-            "not the directory of a VQDNA model."
+            f"{directory / _CONFIG_FILE} has model_type {kind!r}, which is not one of {', '.join(_AUTO_MAPS)}: this "
+            "is not the directory of a VQDNA model."
         )
     tokenizer = _read(directory / _TOKENIZER_FILE, "tokenizer")
     if tokenizer.get("tokenizer_class") != "VQDNATokenizer":
