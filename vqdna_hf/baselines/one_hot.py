@@ -4,10 +4,18 @@ It goes through every command as a learned vocabulary does, so that "one-hot, sa
 second code path. Nothing in it is learned.
 """
 
+import logging
+from dataclasses import dataclass
+
 import torch
 
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
+from ..modeling.tokenization_vqdna import VQDNATokenizer
+from ..training.arguments import required
+
+
+logger = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -36,3 +44,18 @@ def one_hot_codec() -> VQDNACodecModel:
     codec.quantizer.codebooks[0].set_codes_(latents, torch.ones(4))
     codec.quantizer.freeze()
     return codec.eval()
+
+
+@dataclass(kw_only=True)
+class OneHotArguments:
+    """Write the one-hot control."""
+
+    output: str = required("directory to write")
+
+
+def write_one_hot_tokenizer(arguments: OneHotArguments) -> VQDNATokenizer:
+    """Save the one-hot control as a tokenizer directory, which every later stage takes."""
+    tokenizer = VQDNATokenizer(codec=one_hot_codec())
+    tokenizer.save_pretrained(arguments.output)
+    logger.info("The one-hot tokenizer is in %s", arguments.output)
+    return tokenizer

@@ -1,0 +1,75 @@
+"""Sizes and costs: parameters, and FLOPs counted while a forward pass runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig
+
+from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
+from ..modeling.modeling_vqdna import VQDNAModel
+from ..modeling.modeling_vqdna_codec import VQDNACodecModel
+from ..training.arguments import option
+
+
+CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "small")
+
+
+@dataclass(kw_only=True)
+class InfoArguments:
+    """Parameters and FLOPs of the presets, or of one directory."""
+
+    model: str | None = option(None, "tokenizer or model directory; the presets when not given")
+    length: int = option(512, "bases of the forward pass whose FLOPs are counted")
+
+
+def codec_info(config: VQDNACodecConfig, length: int) -> dict[str, float]:
+    """Parameters of a codec (codebooks included), and FLOPs of encoding `length` bases.
+
+    A FLOP is one addition or multiplication: a product of matrices `(m, k)` and `(k, n)` has `2 m k n`.
+    """
+    codec = VQDNACodecModel(config).eval()
+    codebooks = sum(book.embedding.numel() for book in codec.quantizer.codebooks)
+    ids = torch.zeros(1, length, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        codec.encode(ids)
+    return {"parameters": codec.num_parameters() + codebooks, "flops": counter.get_total_flops()}
+
+
+def encoder_info(config: VQDNAConfig, length: int) -> dict[str, float]:
+    """Parameters of an encoder with its projection (the codec not counted), and FLOPs of `length` positions."""
+    model = VQDNAModel(config).eval()
+    # subtle: only plain matrix products are counted on every device, not the fused attention kernels
+    model.set_attn_implementation("eager")
+    inner = sum(parameter.numel() for parameter in model.codec.parameters())
+    embeds = torch.zeros(1, length, config.hidden_size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(inputs_embeds=embeds)
+    return {"parameters": model.num_parameters() - inner, "flops": counter.get_total_flops()}
+
+
+def info(arguments: InfoArguments) -> list[dict]:
+    """Print and return one row per preset, or the rows of a directory.
+
+    Raises:
+        ValueError: the directory holds no VQDNA tokenizer or model.
+    """
+    length, rows = arguments.length, []
+    if arguments.model is None:
+        for name in CODECS:
+            rows.append({"what": f"tokenizer {name}", **codec_info(VQDNACodecConfig.from_preset(name), length)})
+        for name in ENCODERS:
+            rows.append({"what": f"encoder {name}", **encoder_info(VQDNAConfig.from_preset(name), length)})
+    else:
+        if not (Path(arguments.model) / "config.json").is_file():
+            raise ValueError(f"{arguments.model} holds no model (no config.json).")
+        config = AutoConfig.from_pretrained(arguments.model)
+        codec = config if config.model_type == VQDNACodecConfig.model_type else config.codec_config
+        rows.append({"what": "tokenizer", **codec_info(codec, length)})
+        if codec is not config:
+            rows.append({"what": "encoder", **encoder_info(config, length)})
+    print(f"{'':24s} {'parameters':>12s} {f'FLOPs, {length} bases':>20s}")
+    for row in rows:
+        print(f"{row['what']:24s} {row['parameters'] / 1e6:>10.2f} M {row['flops'] / 1e9:>18.2f} G")
+    return rows
