@@ -5,6 +5,7 @@ import logging
 import sys
 from importlib import import_module
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 from transformers.utils import logging as transformers_logging
 
@@ -63,8 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     (arguments,) = options.parse_args_into_dataclasses(argv[1:])
     try:
         function(arguments)
-    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
-        print(f"vqdna {command}: {error}", file=sys.stderr)
+    except (ValueError, FileNotFoundError, NotADirectoryError, StrictDataclassError) as error:
+        # a configuration's own words stand behind the error that says which check raised them
+        reason = error.__cause__ if isinstance(error, StrictDataclassError) else error
+        print(f"vqdna {command}: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nvqdna {command}: interrupted; the same command with --resume goes on where it can.", file=sys.stderr)
