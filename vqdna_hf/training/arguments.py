@@ -101,7 +101,7 @@ class FinetuneArguments:
     model: str = required("model directory that `vqdna pretrain` wrote")
     output: str = required("directory to write")
     mode: str = option("lora", "lora, full, linear (logistic regression on code vectors) or end-to-end")
-    recipe: str = option("default", "default, or paper: Appendix A's optimizer and pooling choices")
+    recipe: str = option("default", "default, or paper: Appendix A's optimizer, batch and learning rate")
     task: str | None = option(None, "name to record; the data directory's when not given")
     problem: str | None = option(None, "'regression' for whole-number labels that are values")
     metric: str | None = option(None, "what dev selects by: mcc, f1, accuracy or spearman")
