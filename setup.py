@@ -26,7 +26,7 @@ DEPENDENCIES = [
     "tokenizers>=0.22",
     "torch>=2.6",
     "tqdm>=4.66.3",
-    "transformers>=5.0,<6",
+    "transformers>=5.23,<6",
 ]
 
 EXTRAS = {

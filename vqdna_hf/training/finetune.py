@@ -47,7 +47,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
     splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
     metric = arguments.metric or ("spearman" if info.problem_type == "regression" else "mcc")
     _check_metric(metric, info)
-    checkpoint = find_checkpoint(output, arguments.resume)
+    checkpoint = find_checkpoint(output, arguments.resume, "results.json")
     tokenizer = load_tokenizer(arguments.model)
     set_seed(arguments.seed)
     model = build_model(arguments, info, tokenizer)

@@ -103,14 +103,14 @@ def pretrain(arguments: PretrainArguments) -> dict:
         tokenizer.vocab_size - 5,
         arguments.span_length,
     )
-    checkpoint = find_checkpoint(output, arguments.resume)
+    checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     set_seed(arguments.seed)
     model = build_model(arguments, tokenizer)
     if arguments.lora:
         model = get_peft_model(model, lora_config(model))
     training = training_arguments(
-        arguments, output, gradient_checkpointing=arguments.gradient_checkpointing, label_names=["labelled"]
+        arguments, output, activation_checkpointing=arguments.gradient_checkpointing, label_names=["labelled"]
     )
     per_step = arguments.batch_size * arguments.gradient_accumulation_steps * training.world_size
     train = MaskedWindows(

@@ -68,12 +68,17 @@ class RecordingTrainer(Trainer):
             self.processing_class = processing_class
 
 
-def find_checkpoint(output: Path, resume: bool) -> str | None:
+def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
     """The checkpoint to go on from.
 
+    Args:
+        result: the file that a finished run writes last.
+
     Raises:
-        ValueError: there are checkpoints of an earlier run, but `resume` is false.
+        ValueError: the directory holds a finished run, or an unfinished one and `resume` is false.
     """
+    if (output / result).is_file():
+        raise ValueError(f"{output} holds a finished run ({result}). Remove it, or choose another --output.")
     last = get_last_checkpoint(str(output)) if output.is_dir() else None
     if last is not None and not resume:
         raise ValueError(

@@ -101,7 +101,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     apply_recipe(arguments, PAPER_RECIPE)
     started, output = time.time(), Path(arguments.output)
     config = codec_config(arguments)
-    checkpoint = find_checkpoint(output, arguments.resume)
+    checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
         arguments.eval_contigs or None, arguments.eval_fraction
     )
