@@ -18,15 +18,18 @@ from tiny_runs import (
 )
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from vqdna_hf import VQDNAForMaskedLM
+from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM
 from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.data import Corpus
+from vqdna_hf.training.masking import MaskedWindows, Masking, MaskingCollator
+from vqdna_hf.training.neighbours import neighbours_accuracy
 from vqdna_hf.training.pretrain import VQDNAPretrainTrainer, pretrain
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 
-# peft 0.21 still reads an attribute that torch has renamed
-pytestmark = pytest.mark.filterwarnings("ignore:.*_register_pytree_node.*:FutureWarning")
+# peft 0.21 reads an attribute that transformers has renamed
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 METRICS = {"loss", "loss_1", "loss_2", "base_loss", "accuracy_1", "accuracy_2", "base_accuracy"}
 NEIGHBOURS = {"neighbours_accuracy_1", "neighbours_accuracy_2", "neighbours_base_accuracy"}
@@ -89,23 +92,28 @@ def random_dna(tmp_path_factory) -> tuple[Path, Path]:
     return directory / "corpus", directory / "tokenizer"
 
 
-def leakage(random_dna, output: Path, masking: str) -> dict:
+def leakage(random_dna, kind: str) -> float:
+    """How often the neighbours alone give away a base that this masking hides."""
     corpus, tokenizer = random_dna
-    arguments = pretrain_arguments(
-        corpus, tokenizer, output, masking=masking, max_steps=150, batch_size=16, eval_windows=90, neighbour_steps=150
-    )
-    arguments.logging_steps = 100
-    return pretrain(arguments)["eval"]
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+    model = VQDNAForMaskedLM(VQDNAConfig.from_preset("tiny", codec_config=tokenizer.codec.config)).eval()
+    model.codec.load_state_dict(tokenizer.codec.state_dict())
+    masking = Masking(kind, 0.25, tokenizer.codec.config.halo, tokenizer.vocab_size - 5)
+
+    def batches(split: str, count: int):
+        windows = MaskedWindows(Corpus.load(corpus).split(split), count * 16, masking, seed=0)
+        return [MaskingCollator()(windows.__getitems__(list(range(i, i + 16)))) for i in range(0, count * 16, 16)]
+
+    return neighbours_accuracy(model, batches("train", 120), batches("validation", 12))["neighbours_base_accuracy"]
 
 
-def test_neighbours_give_a_hidden_code_away_but_not_a_hidden_base(random_dna, tmp_path):
-    token, base = (leakage(random_dna, tmp_path / kind, kind) for kind in ("token", "base"))
-    # some 1400 positions: a standard deviation of 0.012
-    assert abs(base["neighbours_base_accuracy"] - 0.25) < 0.06
-    assert token["neighbours_base_accuracy"] > 0.40
-    assert token["neighbours_base_accuracy"] > base["neighbours_base_accuracy"] + 0.12
-    # the encoder has learned next to nothing in `base` mode, because there is nothing to learn
-    assert base["base_accuracy"] < 0.40
+def test_neighbours_give_a_hidden_code_away_but_not_a_hidden_base(random_dna):
+    token, base, span = (leakage(random_dna, kind) for kind in ("token", "base", "span"))
+    # some 3000 positions of unstructured DNA: chance is 0.25 with a standard deviation of 0.008. In `base` mode a tenth
+    # of the labelled positions stays visible, and that little shows
+    assert base < 0.36
+    assert token > 0.45 and token > base + 0.12
+    assert abs(span - 0.25) < 0.06
 
 
 # stopping and going on

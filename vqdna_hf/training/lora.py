@@ -6,10 +6,11 @@ from peft import LoraConfig, TaskType
 from torch import nn
 
 
+# subtle: PEFT takes every module whose name ends like this, and "head" alone would be the codec's decoder.head as well
 _HEADS = {
     "VQDNAForSequenceClassification": (TaskType.SEQ_CLS, ["classifier"]),
     "VQDNAForTokenClassification": (TaskType.TOKEN_CLS, ["classifier"]),
-    "VQDNAForMaskedLM": (None, ["head", "level_decoder", "base_decoder"]),
+    "VQDNAForMaskedLM": (None, ["head.dense", "head.norm", "level_decoder", "base_decoder"]),
     "VQDNAModel": (TaskType.FEATURE_EXTRACTION, None),
 }
 
