@@ -32,7 +32,7 @@ def genome_fasta(shared_dir) -> Path:
 
 @pytest.fixture(scope="session")
 def task_dir(shared_dir) -> Path:
-    """36, 12 and 12 sequences of 40 bases; the label says whether TATAAA is in them."""
+    """36, 12 and 14 sequences of 40 bases; the label says whether TATAAA is in them."""
     return write_task(shared_dir / "planted", lambda planted, rng: planted)
 
 

@@ -109,8 +109,8 @@ def leakage(random_dna, kind: str) -> float:
 
 def test_neighbours_give_a_hidden_code_away_but_not_a_hidden_base(random_dna):
     token, base, span = (leakage(random_dna, kind) for kind in ("token", "base", "span"))
-    # some 3000 positions of unstructured DNA: chance is 0.25 with a standard deviation of 0.008. In `base` mode a tenth
-    # of the labelled positions stays visible, and that little shows
+    # some 3000 positions of unstructured DNA: chance is 0.25 with a standard deviation of 0.008. In `base` mode a
+    # tenth of the labelled positions stays visible, and that little shows
     assert base < 0.36
     assert token > 0.45 and token > base + 0.12
     assert abs(span - 0.25) < 0.06
@@ -141,6 +141,7 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, corpus_dir, to
 
 def test_training_goes_on_from_a_model(tmp_path, corpus_dir, tokenizer_dir, model_dir):
     changes = {"model": str(model_dir), "learning_rate": 0.0, "max_steps": 1, "neighbour_steps": 0}
+    changes["gradient_checkpointing"] = True
     pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path, **changes))
     for name, values in weights(model_dir).items():
         assert torch.equal(values, weights(tmp_path)[name]), name

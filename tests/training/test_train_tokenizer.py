@@ -154,9 +154,7 @@ def test_an_unfinished_run_is_not_overwritten(monkeypatch, tmp_path, genome_fast
     with pytest.raises(ValueError, match=r"unfinished run .*checkpoint-2.* --resume"):
         train_tokenizer(arguments)
     assert (tmp_path / "out" / "checkpoint-2").is_dir() and not (tmp_path / "out" / "training.json").exists()
-    other = tokenizer_arguments(
-        genome_fasta, tmp_path / "out", save_steps=2, resume=True, learning_rate=5e-4, seed=43
-    )
+    other = tokenizer_arguments(genome_fasta, tmp_path / "out", save_steps=2, resume=True, learning_rate=5e-4, seed=43)
     with pytest.raises(ValueError, match=r"learning_rate: 0.002 then, 0.0005 now; seed: 42 then, 43 now"):
         train_tokenizer(other)
     # the refusal must not have become the run's settings

@@ -26,7 +26,7 @@ def write_fasta(path: Path, contigs: list[np.ndarray], line_end: str = "\n") -> 
     return path
 
 
-def write_task(directory: Path, label_of, rows: tuple[int, int, int] = (36, 12, 12), length: int = 40) -> Path:
+def write_task(directory: Path, label_of, rows: tuple[int, int, int] = (36, 12, 14), length: int = 40) -> Path:
     """Write a task of random sequences; every other one has TATAAA planted, and `label_of(planted, rng)` its label."""
     directory.mkdir(parents=True)
     rng = np.random.default_rng(5)

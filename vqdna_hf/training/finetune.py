@@ -33,6 +33,16 @@ _SCORES = ("mcc", "f1", "accuracy", "spearman", "pearson")
 def finetune(arguments: FinetuneArguments) -> dict:
     """Adapt a pre-trained model to the task in a directory.
 
+    What `full` and `end-to-end` write loads with `AutoModelForSequenceClassification.from_pretrained(output)`, what
+    `linear` writes with `LinearProbe.from_pretrained(output)`. `lora` writes an adapter, which needs the model it was
+    trained on, and the configuration (labels, pooling) beside it:
+
+        base = PeftConfig.from_pretrained(output).base_model_name_or_path
+        model = AutoModelForSequenceClassification.from_pretrained(base, config=AutoConfig.from_pretrained(output))
+        model = PeftModel.from_pretrained(model, output)
+
+    Neither `AutoPeftModelForSequenceClassification` nor the Auto class alone would use that configuration.
+
     Returns:
         The content of `results.json`: scores in [-1, 1] on dev (by which the epoch was chosen) and, once, on test.
 

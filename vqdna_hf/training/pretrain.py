@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
 from ..data import Corpus
 from ..modeling.configuration_vqdna import VQDNAConfig
@@ -109,12 +109,9 @@ def pretrain(arguments: PretrainArguments) -> dict:
     model = build_model(arguments, tokenizer)
     if arguments.lora:
         model = get_peft_model(model, lora_config(model))
-    overrides: dict = {"label_names": ["labelled"]}
-    if arguments.gradient_checkpointing:
-        # transformers renamed it on the way to version 6
-        new_name = hasattr(TrainingArguments, "activation_checkpointing")
-        overrides["activation_checkpointing" if new_name else "gradient_checkpointing"] = True
-    training = training_arguments(arguments, output, **overrides)
+    training = training_arguments(
+        arguments, output, activation_checkpointing=arguments.gradient_checkpointing, label_names=["labelled"]
+    )
     per_step = arguments.batch_size * arguments.gradient_accumulation_steps * training.world_size
     train = MaskedWindows(
         corpus.split("train"), arguments.max_steps * per_step, masking, arguments.seed, arguments.random_strand
