@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     transformers_logging.set_verbosity_warning()
     arguments_class, function = _load(command)
     options = HfArgumentParser(arguments_class, prog=f"vqdna {command}", description=COMMANDS[command][3])
-    (arguments,) = options.parse_args_into_dataclasses(argv[1:])
+    arguments, unknown = options.parse_args_into_dataclasses(argv[1:], return_remaining_strings=True)
+    if unknown:
+        options.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         function(arguments)
     except (ValueError, FileNotFoundError, NotADirectoryError, StrictDataclassError) as error:

@@ -16,6 +16,10 @@ from vqdna_hf.data import Corpus
 from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 
 
+# peft 0.21 reads an attribute that transformers has renamed
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
 def refused(capsys, *command: str) -> str:
     """Run a command that must be refused; returns its message."""
     capsys.readouterr()
@@ -202,8 +206,7 @@ def test_info_counts_what_a_directory_holds(capsys, model_dir, tokenizer_dir):
 
 
 @pytest.mark.slow
-def test_the_presets_have_the_paper_s_sizes(capsys):
-    assert main(["info", "--length", "64"]) == 0
+def test_the_presets_have_the_paper_s_sizes():
     rows = {row["what"]: row["parameters"] / 1e6 for row in info(InfoArguments(length=64))}
     assert rows["tokenizer paper-vq"] == pytest.approx(16, rel=0.15)
     assert rows["tokenizer paper-vq"] < rows["tokenizer paper-hrq"] < 17.5

@@ -116,6 +116,7 @@ def build_model(
         strand_average=arguments.strand_average,
         freeze_codec=arguments.mode != "end-to-end",
     )
+    loaded.config.validate()  # transformers sets these fields behind the configuration's own checks
     loaded.check_tokenizer(tokenizer)
     return loaded
 
