@@ -23,9 +23,9 @@ VOCABULARY = ("homo_sapiens_long", "mus_musculus_long", "mammals_long", "mammals
 CORPUS = ("homo_sapiens_long", "mus_musculus_long", "mammals_windows", "homo_sapiens_windows")
 # pooling, epochs and strands were chosen on dev, once for both vocabularies
 TASKS = {
-    "prom/prom_core_tata": ["--pooling", "bins", "--epochs", "6"],
-    "mouse/0": ["--pooling", "max", "--epochs", "4", "--rc-augment", "--strand-average"],
     "mouse/3": ["--pooling", "max", "--epochs", "10", "--rc-augment", "--strand-average"],
+    "prom/prom_core_tata": ["--pooling", "bins", "--epochs", "6"],
+    "mouse/0": ["--pooling", "max", "--epochs", "8", "--rc-augment", "--strand-average"],
 }
 KMER = {"prom/prom_core_tata": 47.8, "mouse/0": 53.9, "mouse/3": 68.2}  # 4-6-mer logistic regression
 # what trains: encoder and head; the vocabulary stays frozen

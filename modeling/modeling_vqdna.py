@@ -114,6 +114,19 @@ class VQDNAPreTrainedModel(PreTrainedModel):
         """The network that makes the codes."""
         return self.base_model._modules["codec"]
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Module:
+        """The vocabulary is learned: asking for its own size changes nothing, any other size is refused.
+
+        Raises:
+            ValueError: another size than `config.vocab_size`.
+        """
+        if new_num_tokens not in (None, self.config.vocab_size):
+            raise ValueError(
+                f"The vocabulary has {self.config.vocab_size} ids, one per combination of codes, and cannot be resized "
+                f"to {new_num_tokens}: train a codec with other `codebook_sizes` instead."
+            )
+        return self.get_input_embeddings()
+
     def fingerprint(self) -> str:
         """The fingerprint of the vocabulary the model holds; see `VQDNACodecModel.fingerprint`."""
         return self.codec.fingerprint()

@@ -146,7 +146,7 @@ def demo(arguments: DemoArguments) -> list[dict]:
         run(
             *("pretrain", "--corpus", str(output / "corpus"), "--tokenizer", str(output / name)),
             *("--output", str(model), "--preset", "tiny", "--learning-rate", "3e-3", *training),
-                *("--neighbour-steps", "100"),
+            *("--neighbour-steps", "100"),
         )
         for mode in modes:
             results = output / f"{kind}-{mode}"

@@ -258,3 +258,12 @@ def test_the_projection_keeps_the_variance_of_the_code_vectors(model_class):
     model = tiny_model(model_class)
     assert model.base_model.projection.weight.std().item() == pytest.approx(8**-0.5, rel=0.15)
     assert (model.base_model.projection.bias == 0).all()
+
+
+def test_the_vocabulary_cannot_be_resized():
+    model = tiny_model(VQDNAForMaskedLM)
+    table = model.get_input_embeddings()
+    assert model.resize_token_embeddings(model.config.vocab_size) is table
+    with pytest.raises(ValueError, match=f"has {model.config.vocab_size} ids.*to 7"):
+        model.resize_token_embeddings(7)
+    assert model.get_input_embeddings() is table

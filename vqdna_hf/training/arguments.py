@@ -109,7 +109,7 @@ class FinetuneArguments:
     batch_size: int = option(32, "sequences per step and process")
     gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step")
     learning_rate: float | None = option(None, "peak learning rate; 1e-3 for lora, 3e-4 otherwise")
-    codec_learning_rate_factor: float = option(1.0, "the codec's learning rate in units of the others' (end-to-end)")
+    codec_learning_rate_factor: float = option(0.1, "the codec's learning rate in units of the others' (end-to-end)")
     weight_decay: float = option(0.01, "weight decay of AdamW")
     warmup_ratio: float = option(0.1, "part of the steps spent warming up")
     dropout: float = option(0.1, "dropout of the classification head")
