@@ -15,7 +15,6 @@ DEPENDENCIES = [
     "dnaio>=1.2",
     "evaluate>=0.4.6",
     "huggingface-hub>=1.0",
-    "jinja2>=3.1",
     "numpy>=1.26",
     "pandas>=2.1",
     "peft>=0.18",

@@ -1,8 +1,8 @@
 """A learned vocabulary against one-hot, on three GUE tasks: the table of the README.
 
-Runs the commands a user would type: an `hrq` vocabulary learned on mammalian DNA, a small encoder pre-trained on it and
-one of the same shape pre-trained on one-hot bases, both fine-tuned on three tasks with three seeds. Every finished step
-is kept, so that the script goes on where it stopped. About 2.5 hours on one CPU core; `--only` splits it over two.
+Runs the commands a user would type: an `hrq` vocabulary learned on mammalian DNA, a small encoder pre-trained on it
+and one of the same shape pre-trained on one-hot bases, both fine-tuned on three tasks with three seeds. Every finished
+step is kept, so that the script goes on where it stopped. About 2 hours on one CPU core; `--only` splits it over two.
 
     VQDNA_DATA=/path/to/data python benchmarks/learned_vs_one_hot.py --output runs/three-tasks
 """
@@ -34,7 +34,7 @@ MODES = {"hrq": "full", "one-hot": "full"}
 
 def step(marker: Path, *command: str):
     """Run one `vqdna` command unless the file it ends with is there."""
-    if marker.is_file():
+    if marker.is_file() and json.loads(marker.read_text()).get("complete", True):
         return
     resume = ["--resume"] if (marker.parent / "run.json").is_file() else []
     if vqdna([*command, *resume]) != 0:

@@ -42,8 +42,8 @@ CODEC_PRESETS = {
 ENCODER_PRESETS = {
     # BERT-base's size, 85M parameters, in ModernBERT's shape (rotary positions, any length)
     "paper": {"model_type": "modernbert"},
-    # the paper's literal choice: BERT-base, learned positions up to 512
-    "paper-bert": {"model_type": "bert", "max_position_embeddings": 512},
+    # the paper's literal choice: BERT-base, learned positions for 512 bases, [CLS] and [SEP]
+    "paper-bert": {"model_type": "bert", "max_position_embeddings": 514},
     # pre-trains and fine-tunes in minutes on a CPU
     "small": {
         "model_type": "modernbert",

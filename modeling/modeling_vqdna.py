@@ -122,8 +122,8 @@ class VQDNAPreTrainedModel(PreTrainedModel):
         """
         if new_num_tokens not in (None, self.config.vocab_size):
             raise ValueError(
-                f"The vocabulary has {self.config.vocab_size} ids, one per combination of codes, and cannot be resized "
-                f"to {new_num_tokens}: train a codec with other `codebook_sizes` instead."
+                f"The vocabulary has {self.config.vocab_size} ids, one per combination of codes, and cannot be "
+                f"resized to {new_num_tokens}: train a codec with other `codebook_sizes` instead."
             )
         return self.get_input_embeddings()
 

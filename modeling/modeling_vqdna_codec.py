@@ -6,7 +6,6 @@ A code is a function of `config.receptive_field` bases (41 for the paper's sizes
 encoded in pieces with `config.halo` more bases on either side, and gives exactly the codes of the whole.
 """
 
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_vqdna import VQDNACodecConfig
 from .nucleotides_vqdna import MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID, sequence_mask
+from .precision_vqdna import exact_float32
 from .quantization_vqdna import QUANTIZERS, EMACodebook
 
 
@@ -66,20 +66,6 @@ class VQDNACodecOutput(ModelOutput):
     counts: list[torch.FloatTensor] | None = None
     perplexity: torch.FloatTensor | None = None
     usage: torch.FloatTensor | None = None
-
-
-@contextlib.contextmanager
-def exact_float32(device_type: str):
-    """Compute in true float32: no autocast, no TF32 and no bf16 products, whatever the caller has switched on."""
-    precision, cudnn_tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        with torch.autocast(device_type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = cudnn_tf32
 
 
 def hide_bases(nucleotide_ids: torch.Tensor, ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -268,7 +254,8 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         mask = sequence_mask(nucleotide_ids, attention_mask)
         latents = self.encoder(nucleotide_ids, mask.unsqueeze(-1))
         keys = context_keys(nucleotide_ids, mask, self.config.halo) if self.training else None
-        quantized = self.quantizer(latents, mask, keys)
+        # the codes of unknown bases are never used ([UNK] stands in their place), so that they must not train any
+        quantized = self.quantizer(latents, mask & (nucleotide_ids != UNKNOWN_ID), keys)
         logits = self.decoder(quantized.quantized, mask.unsqueeze(-1)).float()
         known = mask & (labels >= 0) & (labels < 4)
         loss = F.cross_entropy(logits[known], labels[known]) if known.any() else logits.sum() * 0

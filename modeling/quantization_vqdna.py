@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch import nn
 from transformers.utils import ModelOutput
 
+from .precision_vqdna import exact_float32
+
 
 _DISTANCE_ELEMENTS = 1 << 24  # positions x codes compared at once: 64 MB of float32
 
@@ -57,7 +59,7 @@ def nearest_codes(latents: torch.Tensor, embedding: torch.Tensor) -> torch.Tenso
     # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every code
     squared_norms = embedding.pow(2).sum(dim=1)
     rows = max(1, _DISTANCE_ELEMENTS // embedding.shape[0])
-    with torch.autocast(latents.device.type, enabled=False):
+    with exact_float32(latents.device.type):
         parts = [
             torch.addmm(squared_norms, part, embedding.t(), alpha=-2).argmin(dim=1) for part in latents.split(rows)
         ]
@@ -259,6 +261,11 @@ class EMACodebook(nn.Module):
         size = torch.bincount(codes, minlength=num_codes).to(self.cluster_size.dtype)
         self.set_codes_(centres, size * (total_size / len(latents)))
         self._pending = None
+        if _is_distributed():
+            # sums on a GPU differ in their last bits from run to run, and processes must not drift apart
+            for buffer in (self.embedding, self.embedding_sum, self.cluster_size):
+                dist.broadcast(buffer, src=0)
+            codes = nearest_codes(latents, self.embedding)
         return codes
 
 

@@ -89,7 +89,7 @@ class VQDNATokenizer(PreTrainedTokenizer):
         mask_token: str = "[MASK]",
         **kwargs,
     ):
-        self.codec = (load_codec(codec_file, codec_config_file) if codec is None else codec).eval()
+        self.codec = load_codec(codec_file, codec_config_file) if codec is None else codec
         self.vocabulary_fingerprint = self.codec.fingerprint()
         if vocabulary_fingerprint not in (None, self.vocabulary_fingerprint):
             raise ValueError(
@@ -301,6 +301,8 @@ class VQDNATokenizer(PreTrainedTokenizer):
 
     def _decode(self, token_ids, skip_special_tokens: bool = False, **kwargs) -> str:
         ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
+        if self.return_nucleotide_ids:
+            return _spell(ids, skip_special_tokens)
         outside = np.isin(ids, (_PAD, _CLS, _SEP))
         pieces, start = [], 0
         while start < len(ids):
@@ -330,12 +332,25 @@ class VQDNATokenizer(PreTrainedTokenizer):
 
     # files
 
+    def save_pretrained(self, save_directory, *args, **kwargs) -> tuple[str, ...]:
+        """As `PreTrainedTokenizer.save_pretrained`, under the fingerprint that the codec has by now."""
+        self.vocabulary_fingerprint = self.init_kwargs["vocabulary_fingerprint"] = self.codec.fingerprint()
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write the network's weights and configuration; each file under another name first, then renamed."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
         weights, config = (Path(save_directory) / (prefix + name) for name in VOCAB_FILES_NAMES.values())
         save_codec(self.codec, weights, config)
         return str(weights), str(config)
+
+
+def _spell(nucleotide_ids: np.ndarray, skip_special_tokens: bool) -> str:
+    """The letters of nucleotide ids; special tokens stay or are left out."""
+    names = ["A", "C", "G", "T", "N", "[MASK]", "[CLS]", "[SEP]", "[PAD]"]
+    if skip_special_tokens:
+        names[MASK_NUCLEOTIDE_ID:] = [""] * (len(names) - MASK_NUCLEOTIDE_ID)
+    return "".join(names[index] for index in nucleotide_ids)
 
 
 def _as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]], bool]:

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import HfArgumentParser
 from transformers.utils import logging as transformers_logging
 
@@ -66,13 +67,14 @@ def main(argv: list[str] | None = None) -> int:
         options.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         function(arguments)
-    except (ValueError, FileNotFoundError, NotADirectoryError, StrictDataclassError) as error:
+    except (ValueError, OSError, SafetensorError, StrictDataclassError) as error:
         # a configuration's own words stand behind the error that says which check raised them
         reason = error.__cause__ if isinstance(error, StrictDataclassError) else error
         print(f"vqdna {command}: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nvqdna {command}: interrupted; the same command with --resume goes on where it can.", file=sys.stderr)
+        again = "with --resume " if hasattr(arguments, "resume") else ""
+        print(f"\nvqdna {command}: interrupted; the same command {again}goes on from what is saved.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,12 +1,13 @@
 """`vqdna demo`: a simulated genome and a simulated task, through every stage and the commands a user would type.
 
 Nothing here is real DNA: the genome is random sequence with motifs planted in it, and the task is to tell sequences
-with two of the motifs at a promoter-like distance from sequences in which the letters of both are shuffled. What the demo
-shows is that the stages work together, not how good a vocabulary is.
+with two of the motifs, at a promoter-like distance, from sequences in which the letters of both are shuffled. What the
+demo shows is that the stages work together, not how good a vocabulary is.
 """
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 # shapes of well-known promoter elements, one degenerate position each; the planted copies are simulated
 MOTIFS = {"tata": "TATAAA", "inr": "TCAGTC", "box": "GGGCGG", "sites": "CACGTG", "tail": "AATAAA"}
+MARKER = "made_by_vqdna_demo.txt"
 LENGTH = 70  # of a task sequence, in bases
 DISTANCE = (24, 31)  # from the first motif to the second, in bases
 
@@ -162,9 +164,14 @@ def demo(arguments: DemoArguments) -> list[dict]:
 
 
 def _prepare(output: Path, overwrite: bool):
-    """Make room for a new demo; only what a demo writes is ever removed."""
-    import shutil
+    """Make room for a new demo.
 
+    Raises:
+        ValueError: the directory holds files, and no demo made it; nothing of it is touched.
+    """
+    marker = output / MARKER
+    if output.exists() and not output.is_dir() or output.is_dir() and any(output.iterdir()) and not marker.is_file():
+        raise ValueError(f"{output} holds something that no demo wrote. Choose another --output.")
     names = ("data", "tokenizer", "one-hot-tokenizer", "corpus", "learned-encoder", "one-hot-encoder")
     names += ("learned-lora", "learned-end-to-end", "one-hot-lora", "one-hot-full")
     existing = [output / name for name in names if (output / name).exists()]
@@ -173,6 +180,7 @@ def _prepare(output: Path, overwrite: bool):
     for path in existing:
         shutil.rmtree(path)
     output.mkdir(parents=True, exist_ok=True)
+    marker.write_text("Everything here was made by `vqdna demo`, which replaces it when it runs again.\n")
 
 
 def _reload(directory: Path, test: Path) -> float:

@@ -196,6 +196,6 @@ def test_many_short_contigs_are_fast():
 def test_a_real_genome_is_complete(data_dir):
     genome = GenomeBases.from_fasta([data_dir / "genomes" / "escherichia_coli_k12.fa.gz"], progress=False)
     assert genome.names == ["NC_000913.3"]
-    # the length NCBI gives for NC_000913.3, and the beginning of thrL's leader
+    # the length NCBI gives for NC_000913.3, and the beginning of its leader peptide
     assert genome.total_bases == 4_641_652
     np.testing.assert_array_equal(genome.contig(0)[:10], bases_to_ids("AGCTTTTCAT"))

@@ -62,9 +62,13 @@ def info(arguments: InfoArguments) -> list[dict]:
         for name in ENCODERS:
             rows.append({"what": f"encoder {name}", **encoder_info(VQDNAConfig.from_preset(name), length)})
     else:
-        if not (Path(arguments.model) / "config.json").is_file():
-            raise ValueError(f"{arguments.model} holds no model (no config.json).")
-        config = AutoConfig.from_pretrained(arguments.model)
+        directory = Path(arguments.model)
+        if (directory / "config.json").is_file():
+            config = AutoConfig.from_pretrained(directory)
+        elif (directory / "codec_config.json").is_file():
+            config = VQDNACodecConfig.from_json_file(directory / "codec_config.json")
+        else:
+            raise ValueError(f"{directory} holds no VQDNA tokenizer or model (no config.json, no codec_config.json).")
         codec = config if config.model_type == VQDNACodecConfig.model_type else config.codec_config
         rows.append({"what": "tokenizer", **codec_info(codec, length)})
         if codec is not config:

@@ -1,6 +1,7 @@
 """The linear probe of the paper's Table 1: a linear model on the pooled code vectors of a frozen vocabulary."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..modeling.heads_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import PAD_NUCLEOTIDE_ID, reverse_complement, sequence_mask
 from ..modeling.tokenization_vqdna import VQDNATokenizer
+from ..training.recording import write_json
 
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularization, tried on dev
@@ -67,9 +69,10 @@ class LinearProbe:
         """Write `probe.safetensors` and `probe.json` beside the tokenizer's files."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        save_file({"weight": self.weight, "bias": self.bias}, directory / "probe.safetensors")
-        settings = {**self.settings, "vocabulary_fingerprint": self.codec.fingerprint()}
-        (directory / "probe.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        partial = directory / "probe.safetensors.partial"
+        save_file({"weight": self.weight, "bias": self.bias}, partial)
+        os.replace(partial, directory / "probe.safetensors")
+        write_json(directory / "probe.json", {**self.settings, "vocabulary_fingerprint": self.codec.fingerprint()})
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> "LinearProbe":

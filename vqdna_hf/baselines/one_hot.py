@@ -6,6 +6,7 @@ second code path. Nothing in it is learned.
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -13,6 +14,7 @@ from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import required
+from ..training.recording import find_checkpoint
 
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,12 @@ class OneHotArguments:
 
 
 def write_one_hot_tokenizer(arguments: OneHotArguments) -> VQDNATokenizer:
-    """Save the one-hot control as a tokenizer directory, which every later stage takes."""
+    """Save the one-hot control as a tokenizer directory, which every later stage takes.
+
+    Raises:
+        ValueError: the directory holds something else already.
+    """
+    find_checkpoint(Path(arguments.output), resume=True, result="tokenizer_config.json")  # refuses a finished run
     tokenizer = VQDNATokenizer(codec=one_hot_codec())
     tokenizer.save_pretrained(arguments.output)
     logger.info("The one-hot tokenizer is in %s", arguments.output)

@@ -34,11 +34,15 @@ class CodebookCallback(TrainerCallback):
         self.windows_per_step, self.kmeans_positions = windows_per_step, kmeans_positions
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
+        model.quantizer.defer_updates = True
         if state.global_step == 0 and 0 in self.kmeans_steps:
             self._kmeans(model, 0, args.seed)
 
     def on_optimizer_step(self, args, state, control, model=None, **kwargs):
         model.quantizer.update()
+
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        model.quantizer.defer_updates = False  # from here on a plain training loop moves the codebooks itself
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         if state.global_step in self.kmeans_steps:
@@ -48,9 +52,11 @@ class CodebookCallback(TrainerCallback):
     def _kmeans(self, model, step: int, seed: int):
         first = min(step * self.windows_per_step, len(self.dataset) - 1)
         length = len(self.dataset[first]["nucleotide_ids"])
-        # at least 16 latents a code, as far as the data reach
+        # at least 16 latents a code, as far as the data reach; near the end of a short run, windows before this step
         wanted = max(self.kmeans_positions, 16 * max(model.config.codebook_sizes))
-        rows = range(first, min(len(self.dataset), first + -(-wanted // length)))
+        windows = min(-(-wanted // length), len(self.dataset))
+        first = min(first, len(self.dataset) - windows)
+        rows = range(first, first + windows)
         latents: list[list[torch.Tensor]] = [[] for _ in model.config.quantized_layers]
         for start in range(rows.start, rows.stop, 64):
             batch = CodecCollator()(self.dataset.__getitems__(list(range(start, min(start + 64, rows.stop)))))
@@ -58,7 +64,7 @@ class CodebookCallback(TrainerCallback):
             for kept, latent in zip(latents, model.latents(batch["nucleotide_ids"].to(model.device))):
                 kept.append(latent[inside.to(latent.device)])
         sample = [torch.cat(kept).unsqueeze(0) for kept in latents]
-        # every process reads the same windows, so that all of them find the same codes
+        # every process reads the same windows; the first one's codes are taken
         model.quantizer.kmeans_(sample, total_size=float(self.windows_per_step * length), seed=seed)
 
 
@@ -72,7 +78,6 @@ class VQDNACodecTrainer(RecordingTrainer):
         super().__init__(*args, data_collator=CodecCollator(), **kwargs)
         args = self.args
         per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        self.model.quantizer.defer_updates = True
         self.add_callback(CodebookCallback(self.train_dataset, kmeans_steps, per_step))
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from peft import get_peft_model
 from transformers import Trainer, TrainingArguments, set_seed
 
@@ -16,8 +17,8 @@ from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
 from .lora import lora_config
 from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
-from .task_data import TaskCollator, TaskSequences
-from .tokenize import load_tokenizer
+from .task_data import EpochCallback, TaskCollator, TaskSequences
+from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe
 
 
@@ -58,6 +59,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
     metric = arguments.metric or ("spearman" if info.problem_type == "regression" else "mcc")
     _check_metric(metric, info)
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
+    check_model_directory(arguments.model)
     tokenizer = load_tokenizer(arguments.model)
     set_seed(arguments.seed)
     model = build_model(arguments, info, tokenizer)
@@ -71,7 +73,6 @@ def finetune(arguments: FinetuneArguments) -> dict:
     if arguments.strand_average:
         # the model reads both strands itself, for which it needs bases rather than codes
         tokenizer = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
-    tokenizer.save_pretrained(output)
     results = {
         "task": info.name,
         "mode": arguments.mode,
@@ -85,6 +86,9 @@ def finetune(arguments: FinetuneArguments) -> dict:
         "fingerprint": tokenizer.vocabulary_fingerprint,
         "arguments": arguments.settings(),
     }
+    if not PartialState().is_main_process:
+        return results
+    tokenizer.save_pretrained(output)
     write_json(output / "results.json", results)
     remove_checkpoints(output)
     logger.info(
@@ -107,7 +111,8 @@ def build_model(
 ) -> VQDNAForSequenceClassification:
     """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
     loaded = VQDNAForSequenceClassification.from_pretrained(
-        arguments.model,
+        # an adapter records this path, and should find its model from any working directory
+        str(Path(arguments.model).resolve()),
         num_labels=info.num_labels,
         problem_type=info.problem_type,
         pooling=arguments.pooling,
@@ -130,19 +135,23 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
         }
         model = get_peft_model(model, lora_config(model, **overrides))
     seed = arguments.seed if arguments.rc_augment else None
-    rate = arguments.learning_rate or _LEARNING_RATES[arguments.mode]
+    rate = _LEARNING_RATES[arguments.mode] if arguments.learning_rate is None else arguments.learning_rate
+    train = TaskSequences(splits["train"], arguments.max_length, seed)
     trainer = Trainer(
         model=model,
         args=_training_arguments(arguments, output, metric, rate),
-        train_dataset=TaskSequences(splits["train"], arguments.max_length, seed),
+        train_dataset=train,
         eval_dataset=TaskSequences(splits["dev"]),
         data_collator=TaskCollator(),
         compute_metrics=make_compute_metrics(info.problem_type),
         optimizers=(_optimizer(model, rate, arguments), None),
+        callbacks=[EpochCallback(train)],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     dev = _scores(trainer.evaluate(), "eval_")
     test = _scores(trainer.predict(TaskSequences(splits["test"]), metric_key_prefix="test").metrics, "test_")
+    if not trainer.is_world_process_zero():
+        return dev, test
     model.save_pretrained(output)
     (output / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     # an adapter directory holds no configuration of its own, but the head's shape and pooling are written in it

@@ -5,7 +5,9 @@ codes around:
 
     token   the paper's: codes at random positions become [MASK]. The base at such a position is still visible in up to
             2 x halo neighbouring codes.
-    span    whole spans of codes become [MASK], and only positions at least a halo from the span's edges are predicted.
+    span    whole spans of codes become [MASK], and only positions at least a halo from the span's edges are predicted:
+            no code outside has seen their bases. (It has seen bases that their *codes* see, too: the base head is the
+            figure to read.) Windows shorter than two spans are left alone.
     base    bases are hidden before the window is tokenized, so that no code knows them; their positions hold [MASK].
 """
 
@@ -59,10 +61,10 @@ class Masking:
             raise ValueError(f"The mask ratio is {self.ratio}, but must lie between 0 and 1.")
         if self.span_length is None:
             self.span_length = max(2, 4 * self.halo + 1)
-        if self.kind == "span" and self.span_length < 2 * self.halo + 1:
+        if self.kind == "span" and self.span_length < 4 * self.halo + 1:
             raise ValueError(
-                f"A span of {self.span_length} bases hides nothing: a base shows in the codes of {self.halo} "
-                f"positions on either side, so that a span needs at least {2 * self.halo + 1}."
+                f"A span of {self.span_length} bases hides little: a base shows in the codes of {self.halo} positions "
+                f"on either side, so that a span needs at least {4 * self.halo + 1}."
             )
 
     def choose(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -86,6 +88,8 @@ class Masking:
 
     def _spans(self, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         hidden, inner = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
+        if length < 2 * self.span_length:
+            return hidden, inner  # a span would leave too little to predict from: such a window teaches nothing
         count = max(1, round(self.ratio * length / self.span_length))
         edges = np.linspace(0, length, count + 1).astype(int)
         for left, right in zip(edges[:-1], edges[1:]):

@@ -25,7 +25,7 @@ from .recording import (
     remove_checkpoints,
     write_json,
 )
-from .tokenize import load_tokenizer
+from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe, training_arguments
 
 
@@ -69,6 +69,7 @@ def build_model(arguments: PretrainArguments, tokenizer: VQDNATokenizer) -> VQDN
         ValueError: the model to go on from has another vocabulary, or `--lora` without one.
     """
     if arguments.model is not None:
+        check_model_directory(arguments.model)
         model = VQDNAForMaskedLM.from_pretrained(arguments.model)
         model.check_tokenizer(tokenizer)
         return model
@@ -103,8 +104,13 @@ def pretrain(arguments: PretrainArguments) -> dict:
         tokenizer.vocab_size - 5,
         arguments.span_length,
     )
+    window = corpus.manifest["window"]
+    if masking.kind == "span" and window < 2 * masking.span_length:
+        raise ValueError(
+            f"The corpus has windows of {window} bases, too short for spans of {masking.span_length}: tokenize it "
+            f"with --window {2 * masking.span_length} or more."
+        )
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
-    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     set_seed(arguments.seed)
     model = build_model(arguments, tokenizer)
     if arguments.lora:
@@ -121,10 +127,15 @@ def pretrain(arguments: PretrainArguments) -> dict:
     trainer = VQDNAPretrainTrainer(
         model=model, args=training, train_dataset=train, eval_dataset=evaluation, data_collator=MaskingCollator()
     )
+    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = {key.removeprefix("eval_"): value for key, value in trainer.evaluate().items() if "eval_" in key}
     if arguments.neighbour_steps:
         metrics |= _leakage(trainer, model, arguments)
+        logger.info(
+            "Held-out accuracy of the base head: %.3f; of a predictor that only looks at the codes around: %.3f",
+            *(metrics["base_accuracy"], metrics["neighbours_base_accuracy"]),
+        )
     summary = {
         "fingerprint": tokenizer.vocabulary_fingerprint,
         "eval": metrics,
@@ -135,6 +146,10 @@ def pretrain(arguments: PretrainArguments) -> dict:
         "versions": package_versions(),
     }
     if trainer.is_world_process_zero():
+        if arguments.lora:
+            model.save_pretrained(output / "adapter")
+            (output / "adapter" / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
+            model = model.merge_and_unload()  # the next stage takes a model, not an adapter
         model.save_pretrained(output)
         tokenizer.save_pretrained(output)
         write_json(output / "training.json", summary)

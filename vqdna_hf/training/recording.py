@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 from transformers import Trainer
-from transformers.trainer_utils import get_last_checkpoint
 
 
+# what finished runs and tokenizers are known by
+_RESULTS = ("training.json", "results.json", "tokenizer_config.json", "probe.json")
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
 
 
@@ -42,8 +43,10 @@ class RecordingTrainer(Trainer):
         """Add the recorded averages to a training or evaluation log."""
         if "loss" in logs:
             logs.update(self._collect("train", ""))
-        elif "eval_loss" in logs:
-            logs.update(self._collect("eval", "eval_"))
+        else:
+            prefix = next((key.removesuffix("loss") for key in logs if key.endswith("_loss")), None)
+            if prefix is not None and prefix.startswith("eval_"):
+                logs.update(self._collect("eval", prefix))
         super().log(logs, start_time)
 
     def _collect(self, phase: str, prefix: str) -> dict[str, float]:
@@ -77,14 +80,24 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
     Raises:
         ValueError: the directory holds a finished run, or an unfinished one and `resume` is false.
     """
-    if (output / result).is_file():
-        raise ValueError(f"{output} holds a finished run ({result}). Remove it, or choose another --output.")
-    last = get_last_checkpoint(str(output)) if output.is_dir() else None
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
+    for name in (result, *_RESULTS):
+        if (output / name).is_file():
+            raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
+    last = _last_checkpoint(output)
     if last is not None and not resume:
         raise ValueError(
             f"{output} holds the unfinished run {last}. Add --resume to go on with it, or choose another --output."
         )
     return last
+
+
+def _last_checkpoint(output: Path) -> str | None:
+    """The newest whole checkpoint; one that was cut off while it was written lacks its last files."""
+    whole = [path for path in output.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    numbered = {int(path.name.rpartition("-")[2]): path for path in whole}
+    return str(numbered[max(numbered)]) if numbered else None
 
 
 def remove_checkpoints(output: Path):
@@ -96,7 +109,7 @@ def remove_checkpoints(output: Path):
 def write_json(path: Path, content: dict):
     """Write a JSON file under another name first, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # several processes may write the same record
     partial.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from transformers import TrainerCallback
 
 from ..modeling.nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -27,7 +28,7 @@ class TaskSequences(torch.utils.data.Dataset):
         self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int):
-        """Called by the data loader at the start of every epoch."""
+        """Take the strands of an epoch; see `EpochCallback`."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -38,6 +39,16 @@ class TaskSequences(torch.utils.data.Dataset):
         if self.seed is not None and np.random.default_rng([self.seed, self.epoch, index]).random() < 0.5:
             ids = reverse_complement(ids)
         return {"nucleotide_ids": ids, "labels": self.labels[index]}
+
+
+class EpochCallback(TrainerCallback):
+    """Tells a data set which epoch begins; with several processes the data loader itself does not."""
+
+    def __init__(self, dataset: TaskSequences):
+        self.dataset = dataset
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.dataset.set_epoch(round(state.epoch or 0))
 
 
 class TaskCollator:

@@ -1,11 +1,14 @@
 """Stage 2, first part, as a function: FASTA files in, a corpus of windows out."""
 
+import json
 import logging
 from pathlib import Path
 
 from ..data import Corpus, GenomeBases, write_corpus
+from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
+from .train_tokenizer import check_held_out
 
 
 logger = logging.getLogger(__name__)
@@ -19,6 +22,7 @@ def tokenize(arguments: TokenizeArguments) -> Corpus:
     """
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
+    check_held_out(arguments.eval_contigs, arguments.eval_fraction)
     if arguments.codes and arguments.tokenizer is None:
         raise ValueError("--codes needs --tokenizer: the directory of the vocabulary to store codes of.")
     tokenizer = None if arguments.tokenizer is None else load_tokenizer(arguments.tokenizer)
@@ -39,6 +43,22 @@ def tokenize(arguments: TokenizeArguments) -> Corpus:
     )
     logger.info("The corpus is in %s", arguments.output)
     return corpus
+
+
+def check_model_directory(directory: str):
+    """Make sure that a directory holds an encoder, and not only a vocabulary or an adapter.
+
+    Raises:
+        ValueError: says what it holds and what to do.
+    """
+    path = Path(directory) / "config.json"
+    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+    if kind != VQDNAConfig.model_type or not any(Path(directory).glob("model*.safetensors*")):
+        found = {"vqdna_codec": "a vocabulary", "vqdna": "an adapter or a configuration"}.get(kind, "no model")
+        raise ValueError(
+            f"{directory} holds {found}, but a pre-trained encoder is needed: the directory that `vqdna pretrain` "
+            "wrote."
+        )
 
 
 def load_tokenizer(directory: str) -> VQDNATokenizer:

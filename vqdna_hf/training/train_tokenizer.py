@@ -66,7 +66,13 @@ def training_arguments(arguments: RunArguments, output: Path, **overrides) -> Tr
         "ddp_find_unused_parameters": False,
         **overrides,
     }
-    return TrainingArguments(**values)
+    training = TrainingArguments(**values)
+    if training.n_gpu > 1:
+        raise ValueError(
+            f"This process sees {training.n_gpu} GPUs, and one process cannot keep codebooks and data in order on "
+            "several: start one process per GPU with `torchrun --nproc-per-node`, or set CUDA_VISIBLE_DEVICES."
+        )
+    return training
 
 
 def apply_recipe(arguments, recipe: dict):
@@ -78,9 +84,20 @@ def apply_recipe(arguments, recipe: dict):
     if arguments.recipe not in ("default", "paper"):
         raise ValueError(f"There is no recipe {arguments.recipe!r}; choose default or paper.")
     if arguments.recipe == "paper":
+        # an option that still has its default value counts as not given
         for name, value in recipe.items():
             if getattr(arguments, name) in (None, type(arguments).__dataclass_fields__[name].default):
                 setattr(arguments, name, value)
+
+
+def check_held_out(eval_contigs: list[str], eval_fraction: float):
+    """Make sure that something is held out: every run reports on DNA it was not trained on.
+
+    Raises:
+        ValueError: no contig is named and the fraction is 0.
+    """
+    if not eval_contigs and eval_fraction <= 0:
+        raise ValueError(f"--eval-fraction {eval_fraction} holds nothing out: give more, or name --eval-contigs.")
 
 
 def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
@@ -98,6 +115,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     """
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
+    check_held_out(arguments.eval_contigs, arguments.eval_fraction)
     apply_recipe(arguments, PAPER_RECIPE)
     started, output = time.time(), Path(arguments.output)
     config = codec_config(arguments)
@@ -105,27 +123,32 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
         arguments.eval_contigs or None, arguments.eval_fraction
     )
-    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     set_seed(arguments.seed)
     model = VQDNACodecModel(config)
     per_step = arguments.batch_size * arguments.gradient_accumulation_steps
     training = training_arguments(arguments, output)
     per_step *= training.world_size
     schedule = [(0, arguments.warmup_length)]
+    kmeans_steps = (0,) if arguments.kmeans else ()
     if 0 < arguments.warmup_steps < arguments.max_steps:
+        kmeans_steps = (0, arguments.warmup_steps) if arguments.kmeans else ()
         schedule.append((arguments.warmup_steps * per_step, arguments.length))
+    held_out_windows = (held_out, arguments.eval_windows, [(0, arguments.length)])
+    hidden = WindowDataset(*held_out_windows, seed=0, mask_ratio=config.mask_ratio)
     trainer = VQDNACodecTrainer(
         model=model,
         args=training,
         train_dataset=WindowDataset(
             train, arguments.max_steps * per_step, schedule, arguments.seed, mask_ratio=config.mask_ratio
         ),
-        eval_dataset=WindowDataset(held_out, arguments.eval_windows, [(0, arguments.length)], seed=0),
-        kmeans_steps=(0, arguments.warmup_steps) if arguments.kmeans else (),
+        eval_dataset=WindowDataset(*held_out_windows, seed=0),
+        kmeans_steps=kmeans_steps,
     )
+    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate()
-    model.quantizer.defer_updates = False
+    if config.mask_ratio > 0:
+        metrics |= trainer.evaluate(hidden, metric_key_prefix="eval_hidden")
     tokenizer = VQDNATokenizer(codec=model)
     summary = {
         "fingerprint": tokenizer.vocabulary_fingerprint,
