@@ -284,3 +284,24 @@ def test_eval_leaves_every_tensor_alone():
     model.decode(model.encode(ids))
     model.encode_sequences([np.zeros(50, dtype=np.uint8)])
     assert_same_tensors(tensors_of(model), before)
+
+
+def test_unknown_bases_train_no_code():
+    model = make_codec("vq").train()
+    before = model.quantizer.codebooks[0].embedding.clone()
+    output = model(torch.full((4, 30), 4))
+    torch.testing.assert_close(model.quantizer.codebooks[0].embedding, before)
+    assert float(output.commitment_loss) == 0 and output.counts[0].sum() == 0
+
+
+def test_codes_are_exact_under_the_new_precision_switches():
+    model, ids = make_codec("hrq").eval(), torch.randint(4, (2, 40))
+    codes, old = model.encode(ids), getattr(torch.backends, "fp32_precision", None)
+    if old is None:
+        pytest.skip("this PyTorch has the older precision settings only")
+    try:
+        torch.backends.fp32_precision = "tf32"
+        assert torch.equal(model.encode(ids), codes)
+        assert torch.backends.fp32_precision == "tf32"
+    finally:
+        torch.backends.fp32_precision = old

@@ -386,3 +386,10 @@ def test_nucleotide_ids_need_no_network(tokenizer, monkeypatch):
     own = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
     monkeypatch.setattr(VQDNACodecModel, "encode", None)
     assert own(["ACGT"])["nucleotide_ids"] == [[6, 0, 1, 2, 3, 7]]
+
+
+def test_nucleotide_ids_decode_to_their_letters():
+    tokenizer = VQDNATokenizer(codec=VQDNACodecModel(VQDNACodecConfig.from_preset("tiny")), return_nucleotide_ids=True)
+    ids = tokenizer("ACgN[MASK]u")["nucleotide_ids"]
+    assert tokenizer.decode(ids) == "[CLS]ACGN[MASK]T[SEP]"
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "ACGNT"

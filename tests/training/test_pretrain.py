@@ -153,18 +153,24 @@ def test_training_goes_on_from_a_model(tmp_path, corpus_dir, tokenizer_dir, mode
 def test_lora_saves_an_adapter_and_leaves_the_codec_alone(tmp_path, corpus_dir, tokenizer_dir, model_dir):
     changes = {"model": str(model_dir), "lora": True, "learning_rate": 1e-2}
     summary = pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path, **changes))
-    assert (tmp_path / "adapter_model.safetensors").is_file() and not (tmp_path / "model.safetensors").exists()
-    adapter = load_file(tmp_path / "adapter_model.safetensors")
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    adapter = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert any("lora_A" in name for name in adapter) and any("level_decoder" in name for name in adapter)
     assert not any("codec" in name for name in adapter)
     assert summary["parameters"] == sum(values.numel() for values in adapter.values())
     base = VQDNAForMaskedLM.from_pretrained(model_dir)
     before = {name: values.clone() for name, values in base.codec.state_dict().items()}
-    adapted = PeftModel.from_pretrained(base, tmp_path)
+    adapted = PeftModel.from_pretrained(base, tmp_path / "adapter")
     ids = AutoTokenizer.from_pretrained(tmp_path)("ACGTTGCAACGT", return_tensors="pt")["input_ids"]
     plain = VQDNAForMaskedLM.from_pretrained(model_dir).eval()
     with torch.no_grad():
         assert not torch.allclose(adapted.eval()(input_ids=ids).logits, plain(input_ids=ids).logits)
+        # the next stage takes the whole model, with the adapter merged
+        merged = VQDNAForMaskedLM.from_pretrained(tmp_path).eval()
+        torch.testing.assert_close(merged(input_ids=ids).logits, adapted(input_ids=ids).logits, atol=1e-5, rtol=1e-4)
     for name, values in adapted.get_base_model().codec.state_dict().items():
         if not name.split(".")[-1] == "num_updates":
             assert torch.equal(values, before[name]), name
@@ -198,7 +204,7 @@ def test_a_model_of_another_vocabulary_is_refused(tmp_path, genome_fasta, model_
 def test_options_that_do_not_fit_are_refused(tmp_path, corpus_dir, tokenizer_dir):
     for changes, message in [
         ({"lora": True}, "name it with --model"),
-        ({"masking": "span", "span_length": 9}, "at least 17"),
+        ({"masking": "span", "span_length": 9}, "at least 33"),
         ({"masking": "words"}, "no masking 'words'"),
         ({"preset": "huge"}, "no encoder preset 'huge'"),
     ]:

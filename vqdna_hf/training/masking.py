@@ -7,7 +7,7 @@ codes around:
             2 x halo neighbouring codes.
     span    whole spans of codes become [MASK], and only positions at least a halo from the span's edges are predicted:
             no code outside has seen their bases. (It has seen bases that their *codes* see, too: the base head is the
-            figure to read.) Windows shorter than two spans are left alone.
+            figure to read.) Windows without room for a span and its surroundings are left alone.
     base    bases are hidden before the window is tokenized, so that no code knows them; their positions hold [MASK].
 """
 
@@ -67,6 +67,11 @@ class Masking:
                 f"on either side, so that a span needs at least {4 * self.halo + 1}."
             )
 
+    @property
+    def min_length(self) -> int:
+        """The shortest window in which something is hidden, in bases: a span and a halo on either side of it."""
+        return self.span_length + 2 * self.halo if self.kind == "span" else 1
+
     def choose(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The positions the encoder may not see, and the ones to predict.
 
@@ -88,7 +93,7 @@ class Masking:
 
     def _spans(self, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         hidden, inner = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
-        if length < 2 * self.span_length:
+        if length < self.min_length:
             return hidden, inner  # a span would leave too little to predict from: such a window teaches nothing
         count = max(1, round(self.ratio * length / self.span_length))
         edges = np.linspace(0, length, count + 1).astype(int)

@@ -105,10 +105,10 @@ def pretrain(arguments: PretrainArguments) -> dict:
         arguments.span_length,
     )
     window = corpus.manifest["window"]
-    if masking.kind == "span" and window < 2 * masking.span_length:
+    if window < masking.min_length:
         raise ValueError(
             f"The corpus has windows of {window} bases, too short for spans of {masking.span_length}: tokenize it "
-            f"with --window {2 * masking.span_length} or more."
+            f"with --window {masking.min_length} or more."
         )
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     set_seed(arguments.seed)

@@ -148,7 +148,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate()
     if config.mask_ratio > 0:
-        metrics |= trainer.evaluate(hidden, metric_key_prefix="eval_hidden")
+        metrics |= trainer.evaluate(hidden, metric_key_prefix="eval_denoising")
     tokenizer = VQDNATokenizer(codec=model)
     summary = {
         "fingerprint": tokenizer.vocabulary_fingerprint,
