@@ -25,7 +25,10 @@ CORPUS = ("homo_sapiens_long", "mus_musculus_long", "mammals_windows", "homo_sap
 TASKS = {
     "mouse/3": ["--pooling", "max", "--epochs", "10", "--rc-augment", "--strand-average"],
     "prom/prom_core_tata": ["--pooling", "bins", "--epochs", "6"],
-    "mouse/0": ["--pooling", "max", "--epochs", "8", "--rc-augment", "--strand-average"],
+    "mouse/0": [
+        *("--pooling", "mean+max", "--epochs", "6", "--rc-augment", "--strand-average"),
+        *("--learning-rate", "5e-4", "--dropout", "0"),
+    ],
 }
 KMER = {"prom/prom_core_tata": 47.8, "mouse/0": 53.9, "mouse/3": 68.2}  # 4-6-mer logistic regression
 # what trains: encoder and head; the vocabulary stays frozen
