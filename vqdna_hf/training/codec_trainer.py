@@ -6,7 +6,7 @@ from transformers import TrainerCallback
 
 from ..data.windows import NucleotideCollator
 from ..metrics.codebook import codebook_usage, perplexity
-from .recording import RecordingTrainer
+from .recording import RecordingTrainer, windows_per_step
 
 
 class CodecCollator(NucleotideCollator):
@@ -25,8 +25,9 @@ class CodebookCallback(TrainerCallback):
 
     Args:
         kmeans_steps: optimizer steps after which the codebooks are re-seeded ("Repeated K-means once after warm-up").
-        kmeans_windows: windows of the training data whose latents k-means sees.
-        total_size: bases of an optimizer step, which the cluster sizes will sum to.
+        dataset: the training windows, of which k-means sees some.
+        windows_per_step: windows of an optimizer step, whose bases the cluster sizes will sum to.
+        kmeans_positions: latents k-means sees at least, as far as there are that many.
     """
 
     def __init__(self, dataset, kmeans_steps: tuple[int, ...], windows_per_step: int, kmeans_positions: int = 65_536):
@@ -76,9 +77,7 @@ class VQDNACodecTrainer(RecordingTrainer):
 
     def __init__(self, *args, kmeans_steps: tuple[int, ...] = (), **kwargs):
         super().__init__(*args, data_collator=CodecCollator(), **kwargs)
-        args = self.args
-        per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        self.add_callback(CodebookCallback(self.train_dataset, kmeans_steps, per_step))
+        self.add_callback(CodebookCallback(self.train_dataset, kmeans_steps, windows_per_step(self.args)))
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         outputs = model(**inputs)

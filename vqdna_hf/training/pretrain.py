@@ -9,7 +9,7 @@ from peft import PeftModel, get_peft_model
 from transformers import set_seed
 
 from ..data import Corpus
-from ..modeling.configuration_vqdna import VQDNAConfig
+from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.heads_vqdna import unpack_codes
 from ..modeling.modeling_vqdna import VQDNAForMaskedLM
 from ..modeling.tokenization_vqdna import VQDNATokenizer
@@ -20,10 +20,10 @@ from .neighbours import neighbours_accuracy
 from .recording import (
     RecordingTrainer,
     check_same_run,
+    eval_scores,
     find_checkpoint,
-    package_versions,
-    remove_checkpoints,
-    write_json,
+    finish_run,
+    windows_per_step,
 )
 from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe, training_arguments
@@ -97,19 +97,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
     started, output = time.time(), Path(arguments.output)
     tokenizer, corpus = load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
     corpus.check_fingerprint(tokenizer.vocabulary_fingerprint)
-    masking = Masking(
-        arguments.masking,
-        arguments.mask_ratio,
-        tokenizer.codec.config.halo,
-        tokenizer.vocab_size - 5,
-        arguments.span_length,
-    )
-    window = corpus.manifest["window"]
-    if window < masking.min_length:
-        raise ValueError(
-            f"The corpus has windows of {window} bases, too short for spans of {masking.span_length}: tokenize it "
-            f"with --window {masking.min_length} or more."
-        )
+    masking = _masking(arguments, tokenizer, corpus.manifest["window"])
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     set_seed(arguments.seed)
     model = build_model(arguments, tokenizer)
@@ -118,10 +106,8 @@ def pretrain(arguments: PretrainArguments) -> dict:
     training = training_arguments(
         arguments, output, activation_checkpointing=arguments.gradient_checkpointing, label_names=["labelled"]
     )
-    per_step = arguments.batch_size * arguments.gradient_accumulation_steps * training.world_size
-    train = MaskedWindows(
-        corpus.split("train"), arguments.max_steps * per_step, masking, arguments.seed, arguments.random_strand
-    )
+    num_windows = arguments.max_steps * windows_per_step(training)
+    train = MaskedWindows(corpus.split("train"), num_windows, masking, arguments.seed, arguments.random_strand)
     held_out = corpus.split("validation")
     evaluation = MaskedWindows(held_out, min(arguments.eval_windows, len(held_out)), masking, 0, False)
     trainer = VQDNAPretrainTrainer(
@@ -129,7 +115,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
     )
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
-    metrics = {key.removeprefix("eval_"): value for key, value in trainer.evaluate().items() if "eval_" in key}
+    metrics = eval_scores(trainer.evaluate())
     if arguments.neighbour_steps:
         metrics |= _leakage(trainer, model, arguments)
         logger.info(
@@ -140,10 +126,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
         "fingerprint": tokenizer.vocabulary_fingerprint,
         "eval": metrics,
         "corpus": {"inputs": corpus.manifest.get("inputs"), "window": corpus.manifest.get("window")},
-        "arguments": arguments.settings(),
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "seconds": round(time.time() - started, 1),
-        "versions": package_versions(),
     }
     if trainer.is_world_process_zero():
         if arguments.lora:
@@ -152,10 +135,21 @@ def pretrain(arguments: PretrainArguments) -> dict:
             model = model.merge_and_unload()  # the next stage takes a model, not an adapter
         model.save_pretrained(output)
         tokenizer.save_pretrained(output)
-        write_json(output / "training.json", summary)
-        remove_checkpoints(output)
-        logger.info("The model is in %s, its record in %s", output, output / "training.json")
+    finish_run(output, summary, started, arguments)
     return summary
+
+
+def _masking(arguments: PretrainArguments, tokenizer: VQDNATokenizer, window: int) -> Masking:
+    """The masking a command asks for; refuses windows in which it would hide nothing."""
+    num_codes = tokenizer.vocab_size - NUM_SPECIAL_TOKENS
+    halo = tokenizer.codec.config.halo
+    masking = Masking(arguments.masking, arguments.mask_ratio, halo, num_codes, arguments.span_length)
+    if window < masking.min_length:
+        raise ValueError(
+            f"The corpus has windows of {window} bases, too short for spans of {masking.span_length}: tokenize it "
+            f"with --window {masking.min_length} or more."
+        )
+    return masking
 
 
 def _leakage(trainer: VQDNAPretrainTrainer, model, arguments: PretrainArguments) -> dict[str, float]:

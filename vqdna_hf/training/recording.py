@@ -1,14 +1,19 @@
 """What the trainers share: named parts of the loss in the logs, and the runs' files."""
 
 import json
+import logging
 import os
 import shutil
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from transformers import Trainer
+from accelerate import PartialState
+from transformers import Trainer, TrainingArguments
 
+
+logger = logging.getLogger(__name__)
 
 # what finished runs and tokenizers are known by
 _RESULTS = ("training.json", "results.json", "tokenizer_config.json", "probe.json")
@@ -98,6 +103,29 @@ def _last_checkpoint(output: Path) -> str | None:
     whole = [path for path in output.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     numbered = {int(path.name.rpartition("-")[2]): path for path in whole}
     return str(numbered[max(numbered)]) if numbered else None
+
+
+def windows_per_step(args: TrainingArguments) -> int:
+    """Windows of one optimizer step: of all micro-batches and processes together."""
+    return args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+
+
+def eval_scores(metrics: dict) -> dict[str, float]:
+    """What `Trainer.evaluate` returned, without its prefix and without what is no evaluation."""
+    return {key.removeprefix("eval_"): value for key, value in metrics.items() if key.startswith("eval_")}
+
+
+def finish_run(output: Path, summary: dict, started: float, arguments):
+    """Complete a run's summary, write it last of all, and remove the checkpoints that it makes superfluous."""
+    summary |= {
+        "arguments": arguments.settings(),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+    }
+    if PartialState().is_main_process:
+        write_json(output / "training.json", summary)
+        remove_checkpoints(output)
+        logger.info("The result is in %s, its record in %s", output, output / "training.json")
 
 
 def remove_checkpoints(output: Path):

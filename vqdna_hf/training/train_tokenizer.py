@@ -1,6 +1,5 @@
 """Stage 1 as a function: FASTA files in, a tokenizer directory out."""
 
-import logging
 import time
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import RunArguments, TrainTokenizerArguments
 from .codec_trainer import VQDNACodecTrainer
-from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
+from .recording import check_same_run, eval_scores, find_checkpoint, finish_run, windows_per_step
 
-
-logger = logging.getLogger(__name__)
 
 # Appendix A, stage 1; lengths and the warm-up in steps are options because they scale with the corpus
 PAPER_RECIPE = {"learning_rate": 1e-4, "weight_decay": 0.01, "mask_ratio": 0.0}
@@ -125,9 +122,8 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     )
     set_seed(arguments.seed)
     model = VQDNACodecModel(config)
-    per_step = arguments.batch_size * arguments.gradient_accumulation_steps
     training = training_arguments(arguments, output)
-    per_step *= training.world_size
+    per_step = windows_per_step(training)
     schedule = [(0, arguments.warmup_length)]
     kmeans_steps = (0,) if arguments.kmeans else ()
     if 0 < arguments.warmup_steps < arguments.max_steps:
@@ -152,18 +148,13 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     tokenizer = VQDNATokenizer(codec=model)
     summary = {
         "fingerprint": tokenizer.vocabulary_fingerprint,
-        "eval": {key.removeprefix("eval_"): value for key, value in metrics.items() if key.startswith("eval_")},
+        "eval": eval_scores(metrics),
         "bases": {"train": int(train.total_bases), "held_out": int(held_out.total_bases)},
         "held_out_contigs": [str(name) for name in held_out.names[:20]],
         "inputs": train.inputs,
-        "arguments": arguments.settings(),
-        "seconds": round(time.time() - started, 1),
-        "versions": package_versions(),
     }
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(output)
         model.save_pretrained(output)
-        write_json(output / "training.json", summary)
-        remove_checkpoints(output)
-        logger.info("The tokenizer is in %s, its record in %s", output, output / "training.json")
+    finish_run(output, summary, started, arguments)
     return summary
