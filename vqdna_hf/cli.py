@@ -35,6 +35,9 @@ COMMANDS = {
         "write_one_hot_tokenizer",
         "write the one-hot control as a tokenizer directory",
     ),
+    "publish": ("hub.publish", "PublishArguments", "publish", "verify a directory and upload it to the Hub"),
+    "card": ("hub.model_card", "CardArguments", "card", "write the model card of a directory"),
+    "export": ("export", "ExportArguments", "export", "write a model or tokenizer directory as ONNX files"),
     "info": ("analysis.info", "InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
     "demo": ("demo", "DemoArguments", "demo", "simulate a genome and run all stages on it"),
 }
@@ -45,6 +48,15 @@ def _load(command: str):
     module, arguments, function, _ = COMMANDS[command]
     loaded = import_module(f".{module}", __package__)
     return getattr(loaded, arguments), getattr(loaded, function)
+
+
+def _with_names(arguments_class: type, argv: list[str]) -> list[str]:
+    """Name the values that lead a command, as its class's POSITIONAL says: `DIR` -> `--directory DIR`."""
+    names, named = list(getattr(arguments_class, "POSITIONAL", ())), []
+    while names and argv and not argv[0].startswith("-"):
+        named += [f"--{names.pop(0).replace('_', '-')}", argv[0]]
+        argv = argv[1:]
+    return named + argv
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,7 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     transformers_logging.set_verbosity_warning()
     arguments_class, function = _load(command)
     options = HfArgumentParser(arguments_class, prog=f"vqdna {command}", description=COMMANDS[command][3])
-    arguments, unknown = options.parse_args_into_dataclasses(argv[1:], return_remaining_strings=True)
+    arguments, unknown = options.parse_args_into_dataclasses(
+        _with_names(arguments_class, argv[1:]), return_remaining_strings=True
+    )
     if unknown:
         options.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
