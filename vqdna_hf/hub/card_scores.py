@@ -1,0 +1,140 @@
+"""Scores of a card: results of several seeds become one row, and the test scores the card's `model-index`."""
+
+import re
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from huggingface_hub import EvalResult
+
+
+# score -> (name of the `evaluate` metric, how it is written)
+METRICS = {
+    "mcc": ("matthews_correlation", "MCC"),
+    "f1": ("f1", "macro-F1"),
+    "accuracy": ("accuracy", "accuracy"),
+    "spearman": ("spearmanr", "Spearman correlation"),
+    "pearson": ("pearsonr", "Pearson correlation"),
+}
+MODES = {
+    "lora": "LoRA adapters and the head",
+    "full": "encoder and head",
+    "end-to-end": "encoder, head and the vocabulary's network",
+    "linear": "linear probe on the code vectors",
+}
+
+# GUE's own paths of its tasks
+_GUE = re.compile(
+    r"EMP/H\w+|mouse/[0-4]|prom/prom_(core|300)_(all|notata|tata)|splice/reconstructed|tf/[0-4]|virus/covid"
+)
+# what differs between the runs that one row sums up, or says nothing about them
+_FREE_SETTINGS = ("seed", "data", "model", "task")
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """The results of one task and one mode.
+
+    Attributes:
+        results: one per seed, in the order of the seeds.
+    """
+
+    results: list[dict]
+
+    @property
+    def task(self) -> str:
+        return self.results[0]["task"]
+
+    @property
+    def dataset(self) -> str:
+        """The task's name with its benchmark's, where it is known."""
+        return f"GUE {self.task}" if _GUE.fullmatch(self.task) else self.task
+
+    @property
+    def mode(self) -> str:
+        return self.results[0]["mode"]
+
+    @property
+    def metric(self) -> str:
+        """The score that dev selected by."""
+        return self.results[0]["metric"]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [result["seed"] for result in self.results]
+
+    @property
+    def settings(self) -> dict:
+        """The options of the runs, without the seed and places."""
+        return _settings(self.results[0])
+
+    def values(self, split: str, metric: str | None = None) -> list[float]:
+        """A score of every seed."""
+        return [result[split][metric or self.metric] for result in self.results]
+
+    def spread(self, split: str) -> str:
+        """Mean and, of several seeds, standard deviation of the selecting score, as text."""
+        values = self.values(split)
+        return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+    def eval_results(self) -> list[EvalResult]:
+        """The test scores, for the `model-index`."""
+        gue = _GUE.fullmatch(self.task)
+        regression = self.metric in ("spearman", "pearson")
+        entries = []
+        for name in self.results[0]["test"]:
+            values = self.values("test", name)
+            arguments = {"mode": self.mode, "seeds": self.seeds}
+            if len(values) > 1:
+                arguments["standard_deviation"] = round(stdev(values), 6)
+            metric, written = METRICS.get(name, (name, name))
+            how = f"mean of {len(values)} seeds" if len(values) > 1 else "one seed"
+            entry = EvalResult(
+                task_type="text-classification",
+                task_name="DNA sequence regression" if regression else "DNA sequence classification",
+                dataset_type="gue" if gue else "custom",
+                dataset_name=self.dataset,
+                dataset_config=self.task,
+                dataset_split="test",
+                metric_type=metric,
+                metric_name=f"test {written}, {MODES.get(self.mode, self.mode)}, {how}",
+                metric_value=round(mean(values), 6),
+                metric_args=arguments,
+            )
+            entries.append(entry)
+        return entries
+
+
+def join_results(results: list[dict]) -> list[TaskScores]:
+    """Sort results by task and mode, and put the seeds of one recipe together.
+
+    Raises:
+        ValueError: two results of a task and mode differ in their options, or in their scores for one seed.
+    """
+    groups: dict[tuple[str, str], dict[int, dict]] = {}
+    for result in results:
+        seeds = groups.setdefault((result["task"], result["mode"]), {})
+        before = next(iter(seeds.values()), result)
+        _check_same_recipe(before, result)
+        twin = seeds.setdefault(result["seed"], result)
+        if (twin["dev"], twin["test"]) != (result["dev"], result["test"]):
+            raise ValueError(
+                f"Two results of {result['task']} ({result['mode']}) have the seed {result['seed']} and different "
+                f"scores, {twin['test']} and {result['test']} on test: leave one out."
+            )
+    return [TaskScores([seeds[seed] for seed in sorted(seeds)]) for _, seeds in sorted(groups.items())]
+
+
+def _check_same_recipe(first: dict, second: dict):
+    """Seeds can be averaged only where nothing else differs."""
+    ours, theirs = ({**_settings(result), "metric": result["metric"]} for result in (first, second))
+    different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+    if different:
+        changes = "; ".join(f"{name}: {ours.get(name)!r} and {theirs.get(name)!r}" for name in different)
+        raise ValueError(
+            f"Results of {first['task']} ({first['mode']}) come from different recipes ({changes}). A card gives one "
+            "recipe a task: leave the others out."
+        )
+
+
+def _settings(result: dict) -> dict:
+    return {name: value for name, value in result.get("arguments", {}).items() if name not in _FREE_SETTINGS}
