@@ -154,8 +154,11 @@ def test_lora_saves_an_adapter_and_leaves_the_codec_alone(tmp_path, corpus_dir, 
     changes = {"model": str(model_dir), "lora": True, "learning_rate": 1e-2}
     summary = pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path, **changes))
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
+        "config.json",
+        "training.json",
     ]
     adapter = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert any("lora_A" in name for name in adapter) and any("level_decoder" in name for name in adapter)

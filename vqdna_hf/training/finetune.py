@@ -11,10 +11,13 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from ..analysis.linear_probe import LinearProbe
 from ..data import TaskInfo, load_task_files
+from ..hub.model_card import write_card_of_run
+from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
+from .lineage import encoder_record
 from .lora import lora_config
 from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
 from .task_data import EpochCallback, TaskCollator, TaskSequences
@@ -68,6 +71,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
         dev, test = _linear(arguments, model, splits, info, metric, output)
     else:
         dev, test = _train(arguments, model, splits, info, metric, output, checkpoint)
+    encoder = encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)
     if arguments.mode == "end-to-end":
         tokenizer = VQDNATokenizer(codec=model.codec)
     if arguments.strand_average:
@@ -84,11 +88,13 @@ def finetune(arguments: FinetuneArguments) -> dict:
         "seconds": round(time.time() - started, 1),
         "versions": package_versions(),
         "fingerprint": tokenizer.vocabulary_fingerprint,
-        "arguments": arguments.settings(),
+        "arguments": {**arguments.settings(), "learning_rate": _learning_rate(arguments)},
+        **({"encoder": encoder} if encoder else {}),
     }
     if not PartialState().is_main_process:
         return results
     tokenizer.save_pretrained(output)
+    write_card_of_run(output, {"results.json": results})
     write_json(output / "results.json", results)
     remove_checkpoints(output)
     logger.info(
@@ -135,7 +141,7 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
         }
         model = get_peft_model(model, lora_config(model, **overrides))
     seed = arguments.seed if arguments.rc_augment else None
-    rate = _LEARNING_RATES[arguments.mode] if arguments.learning_rate is None else arguments.learning_rate
+    rate = _learning_rate(arguments)
     train = TaskSequences(splits["train"], arguments.max_length, seed)
     trainer = Trainer(
         model=model,
@@ -145,7 +151,7 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
         data_collator=TaskCollator(),
         compute_metrics=make_compute_metrics(info.problem_type),
         optimizers=(_optimizer(model, rate, arguments), None),
-        callbacks=[EpochCallback(train)],
+        callbacks=[EpochCallback(train), ModelCardCallback(at_end=False)],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     dev = _scores(trainer.evaluate(), "eval_")
@@ -153,12 +159,17 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
     if not trainer.is_world_process_zero():
         return dev, test
     model.save_pretrained(output)
-    (output / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
     # an adapter directory holds no configuration of its own, but the head's shape and pooling are written in it
     base = model.get_base_model() if arguments.mode == "lora" else model
     base.config.vocabulary_fingerprint = base.fingerprint()
     base.config.save_pretrained(output)
     return dev, test
+
+
+def _learning_rate(arguments: FinetuneArguments) -> float | None:
+    """What was asked for, or the mode's default; a linear probe has none."""
+    default = _LEARNING_RATES.get(arguments.mode)
+    return default if arguments.learning_rate is None else arguments.learning_rate
 
 
 def _training_arguments(arguments: FinetuneArguments, output: Path, metric: str, rate: float) -> TrainingArguments:

@@ -9,11 +9,13 @@ from peft import PeftModel, get_peft_model
 from transformers import set_seed
 
 from ..data import Corpus
+from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.heads_vqdna import unpack_codes
 from ..modeling.modeling_vqdna import VQDNAForMaskedLM
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import PretrainArguments
+from .lineage import encoder_record, vocabulary_record
 from .lora import lora_config
 from .masking import MaskedWindows, Masking, MaskingCollator, mask_batch
 from .neighbours import neighbours_accuracy
@@ -111,7 +113,12 @@ def pretrain(arguments: PretrainArguments) -> dict:
     held_out = corpus.split("validation")
     evaluation = MaskedWindows(held_out, min(arguments.eval_windows, len(held_out)), masking, 0, False)
     trainer = VQDNAPretrainTrainer(
-        model=model, args=training, train_dataset=train, eval_dataset=evaluation, data_collator=MaskingCollator()
+        model=model,
+        args=training,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        data_collator=MaskingCollator(),
+        callbacks=[ModelCardCallback(at_end=False)],
     )
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -127,16 +134,26 @@ def pretrain(arguments: PretrainArguments) -> dict:
         "eval": metrics,
         "corpus": {"inputs": corpus.manifest.get("inputs"), "window": corpus.manifest.get("window")},
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        **_lineage(arguments, tokenizer.vocabulary_fingerprint),
     }
+    parts = (output / "adapter",) if arguments.lora else ()
     if trainer.is_world_process_zero():
         if arguments.lora:
             model.save_pretrained(output / "adapter")
-            (output / "adapter" / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
+            model.get_base_model().config.save_pretrained(output / "adapter")
             model = model.merge_and_unload()  # the next stage takes a model, not an adapter
         model.save_pretrained(output)
         tokenizer.save_pretrained(output)
-    finish_run(output, summary, started, arguments)
+    finish_run(output, summary, started, arguments, parts)
     return summary
+
+
+def _lineage(arguments: PretrainArguments, fingerprint: str) -> dict[str, dict]:
+    """The records of the vocabulary and of the encoder gone on from, as far as there are any."""
+    records = {"vocabulary": vocabulary_record(arguments.tokenizer, fingerprint)}
+    if arguments.model is not None:
+        records["encoder"] = encoder_record(arguments.model, fingerprint)
+    return {name: record for name, record in records.items() if record}
 
 
 def _masking(arguments: PretrainArguments, tokenizer: VQDNATokenizer, window: int) -> Masking:

@@ -12,6 +12,8 @@ import torch
 from accelerate import PartialState
 from transformers import Trainer, TrainingArguments
 
+from ..hub.model_card import write_card_of_run
+
 
 logger = logging.getLogger(__name__)
 
@@ -115,14 +117,23 @@ def eval_scores(metrics: dict) -> dict[str, float]:
     return {key.removeprefix("eval_"): value for key, value in metrics.items() if key.startswith("eval_")}
 
 
-def finish_run(output: Path, summary: dict, started: float, arguments):
-    """Complete a run's summary, write it last of all, and remove the checkpoints that it makes superfluous."""
+def finish_run(output: Path, summary: dict, started: float, arguments, parts: tuple[Path, ...] = ()):
+    """Complete a run's summary, write the model card and then, last of all, the summary; remove the checkpoints.
+
+    Args:
+        parts: directories within `output` that get the summary and a card of their own.
+    """
     summary |= {
         "arguments": arguments.settings(),
+        "processes": PartialState().num_processes,
         "seconds": round(time.time() - started, 1),
         "versions": package_versions(),
     }
     if PartialState().is_main_process:
+        for part in parts:
+            write_json(part / "training.json", summary)
+            write_card_of_run(part, {})
+        write_card_of_run(output, {"training.json": summary})
         write_json(output / "training.json", summary)
         remove_checkpoints(output)
         logger.info("The result is in %s, its record in %s", output, output / "training.json")

@@ -7,6 +7,7 @@ import torch
 from transformers import TrainingArguments, set_seed
 
 from ..data import GenomeBases, WindowDataset
+from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
@@ -139,6 +140,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
         ),
         eval_dataset=WindowDataset(*held_out_windows, seed=0),
         kmeans_steps=kmeans_steps,
+        callbacks=[ModelCardCallback(at_end=False)],
     )
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
