@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 OFFLINE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow style quality build clean
+.PHONY: help demo test test-slow style quality cards build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ quality: $(INSTALLED) ## check without changing anything
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/typos
+
+cards: $(INSTALLED) ## render model_cards/ from the facts in its sources/
+	$(BIN)/python -m vqdna_hf.hub.render_cards model_cards
 
 # an old build/ would bring files that no longer exist into the wheel
 build: $(INSTALLED) ## make the sdist and, from it, the wheel

@@ -1,0 +1,102 @@
+"""Renders the cards in `model_cards/` from the facts beside them: `python -m vqdna_hf.hub.render_cards model_cards`.
+
+`--add NAME DIR` copies the facts of a run's directory first: the small JSON files, without machine paths; never
+weights or data.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from ..training.lineage import without_paths
+from .model_card import render_model_card, save_card
+
+
+FACTS = ("config.json", "codec_config.json", "tokenizer_config.json", "adapter_config.json", "probe.json")
+RECORDS = ("training.json", "results.json")
+
+
+def render_card(source: Path) -> str:
+    """The text of the card of one folder of facts."""
+    return str(render_model_card(source)).rstrip() + "\n"
+
+
+def stale_cards(folder: Path) -> list[str]:
+    """The names of the cards that are not what their facts say, or have none."""
+    sources = {source.name for source in (folder / "sources").iterdir() if source.is_dir()}
+    cards = {path.stem for path in folder.glob("*.md")} - {"README"}
+    stale = cards ^ sources
+    for name in cards & sources:
+        if (folder / f"{name}.md").read_text(encoding="utf-8") != render_card(folder / "sources" / name):
+            stale.add(name)
+    return sorted(stale)
+
+
+def render_cards(folder: Path) -> list[Path]:
+    """Render every card of a folder.
+
+    Returns:
+        The files written.
+    """
+    paths = []
+    for source in sorted(path for path in (folder / "sources").iterdir() if path.is_dir()):
+        paths.append(folder / f"{source.name}.md")
+        save_card(paths[-1], render_card(source))
+    return paths
+
+
+def copy_facts(directory: Path, results: list[Path], target: Path):
+    """Copy what a card is made of out of a run's directory, without machine paths.
+
+    Args:
+        results: further result files, which get names by their task, mode and seed.
+        target: the folder of facts; what it held before goes, except the author's own `card.json`.
+
+    Raises:
+        ValueError: the directory holds none of the files.
+    """
+    found = [directory / name for name in (*FACTS, *RECORDS) if (directory / name).is_file()]
+    if not found:
+        raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
+    for old in target.glob("*.json"):
+        if old.name != "card.json":
+            old.unlink()
+    shutil.rmtree(target / "results", ignore_errors=True)
+    for path in found:
+        _copy(path, target / path.name)
+    for path in results:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        name = f"results-{result['task'].replace('/', '-')}-{result['mode']}-{result['seed']}.json"
+        _copy(path, target / "results" / name)
+
+
+def _copy(path: Path, target: Path):
+    content = without_paths(json.loads(path.read_text(encoding="utf-8")))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: with `--check`, 1 if a card is stale."""
+    parser = argparse.ArgumentParser(prog="python -m vqdna_hf.hub.render_cards", description=__doc__)
+    parser.add_argument("folder", type=Path, help="holds the cards, and sources/ with their facts")
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if a card is stale")
+    parser.add_argument("--add", nargs=2, metavar=("NAME", "DIR"), help="copy the facts of a run's directory first")
+    parser.add_argument("--results", type=Path, nargs="*", default=[], help="with --add: further results.json files")
+    arguments = parser.parse_args(argv)
+    if arguments.add:
+        name, directory = arguments.add
+        copy_facts(Path(directory), arguments.results, arguments.folder / "sources" / name)
+    if arguments.check:
+        for name in (stale := stale_cards(arguments.folder)):
+            print(f"{arguments.folder / name}.md is stale or was edited: `make cards` renders it", file=sys.stderr)
+        return 1 if stale else 0
+    for path in render_cards(arguments.folder):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
