@@ -150,7 +150,7 @@ def render_facts(facts: CardFacts) -> ModelCard:
         template_path=str(TEMPLATE),
         marker=MARKER,
         facts=facts,
-        task=", ".join(dict.fromkeys(row.dataset for row in scores if row.task == facts.result.get("task"))),
+        task=next((f"`{row.dataset}`" for row in scores if row.task == facts.result.get("task")), ""),
         classifies=auto in ("AutoModelForSequenceClassification", "AutoModelForTokenClassification"),
         per_base=auto == "AutoModelForTokenClassification",
         with_package=usage(facts),
