@@ -6,6 +6,8 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
+from .repository_vqdna import FORMAT_VERSION, check_format, renew_references, without_references
+
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0-4; code ids start behind them
 NUM_SPECIAL_TOKENS = len(SPECIAL_TOKENS)
@@ -99,6 +101,7 @@ class VQDNACodecConfig(PreTrainedConfig):
         mask_ratio (`float`, *optional*, defaults to 0.0):
             Fraction of the input bases hidden while training, all of them to be reconstructed ("denoising" vocabulary
             learning). The paper hides none.
+        format_version (`int`, *optional*): Version of the directory's format; a newer one than the code's is refused.
 
     Example:
 
@@ -131,8 +134,10 @@ class VQDNACodecConfig(PreTrainedConfig):
     restart_threshold: float | int = 0.05
     mask_ratio: float | int = 0.0
     initializer_range: float = 0.02
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):
+        check_format(self.model_type, self.format_version)
         self.codebook_sizes = list(self.codebook_sizes)
         if self.codebook_dim is None:
             self.codebook_dim = self.hidden_size
@@ -142,7 +147,12 @@ class VQDNACodecConfig(PreTrainedConfig):
             levels = len(self.codebook_sizes) if self.quantizer == "hrq" else 1
             self.quantized_layers = [round(self.num_hidden_layers * (n + 1) / max(levels, 1)) for n in range(levels)]
         self.quantized_layers = list(self.quantized_layers)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**without_references(type(self), kwargs))
+
+    def save_pretrained(self, *args, **kwargs):
+        """As `PreTrainedConfig.save_pretrained`; the file names the code saved beside it, or none."""
+        renew_references(self)
+        return super().save_pretrained(*args, **kwargs)
 
     @classmethod
     def from_preset(cls, name: str, **overrides) -> "VQDNACodecConfig":
@@ -250,6 +260,7 @@ class VQDNAConfig(PreTrainedConfig):
             Whether the sequence classifier, outside training and from `nucleotide_ids`, averages the logits of both
             strands.
         vocabulary_fingerprint (`str`, *optional*): Set on saving: names the vocabulary the model was trained with.
+        format_version (`int`, *optional*): Version of the directory's format; a newer one than the code's is refused.
 
     Example:
 
@@ -279,8 +290,10 @@ class VQDNAConfig(PreTrainedConfig):
     sep_token_id: int | None = 3
     mask_token_id: int | None = 4
     tie_word_embeddings: bool = False
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs):
+        check_format(self.model_type, self.format_version)
         if self.codec_config is None:
             self.codec_config = VQDNACodecConfig()
         elif isinstance(self.codec_config, dict):
@@ -289,7 +302,12 @@ class VQDNAConfig(PreTrainedConfig):
             self.encoder_config = encoder_config_from_preset("paper")
         elif isinstance(self.encoder_config, dict):
             self.encoder_config = _encoder_config(self.encoder_config)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**without_references(type(self), kwargs))
+
+    def save_pretrained(self, *args, **kwargs):
+        """As `PreTrainedConfig.save_pretrained`; the file names the code saved beside it, or none."""
+        renew_references(self)
+        return super().save_pretrained(*args, **kwargs)
 
     @classmethod
     def from_preset(cls, name: str, codec_config=None, **overrides) -> "VQDNAConfig":

@@ -1,4 +1,4 @@
-"""Parts of the VQDNA models: ids and codes, the other strand, pooling, and the layers of the heads.
+"""Parts of the VQDNA models: ids and codes, the other strand, pooling, the projection and the layers of the heads.
 
 Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size.
 """
@@ -59,6 +59,10 @@ def reverse_complement_batch(nucleotide_ids: torch.Tensor) -> torch.Tensor:
     places = torch.arange(nucleotide_ids.shape[1], device=nucleotide_ids.device).expand_as(nucleotide_ids)
     mirrored = nucleotide_ids.gather(1, torch.where(inside, first + last - places, places))
     return torch.where(mirrored < UNKNOWN_ID, 3 - mirrored, mirrored)
+
+
+class VQDNAProjection(nn.Linear):
+    """Code vectors to the width of the encoder: a linear layer with an initialization of its own."""
 
 
 class VQDNAPredictionHead(nn.Module):

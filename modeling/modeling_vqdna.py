@@ -5,11 +5,11 @@ Notation used for tensor shapes: b: batch, l: length (special tokens included), 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedModel
-from transformers import initialization as init
+from transformers import AutoModel
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
@@ -18,6 +18,7 @@ from .heads_vqdna import (
     VQDNAClassificationHead,
     VQDNAPooling,
     VQDNAPredictionHead,
+    VQDNAProjection,
     base_mask,
     masked_cross_entropy,
     nucleotides_to_special_ids,
@@ -26,8 +27,13 @@ from .heads_vqdna import (
     unpack_codes,
 )
 from .modeling_vqdna_codec import VQDNACodecModel
-from .nucleotides_vqdna import sequence_mask
+from .nucleotides_vqdna import hide_padding, sequence_mask
+from .pretrained_vqdna import VQDNAPreTrainedModel
 
+
+if TYPE_CHECKING:
+    # subtle: transformers collects the files of a repository by looking for such lines, and takes the pipelines along
+    from .pipelines_vqdna import VQDNAFillMaskPipeline  # noqa: F401
 
 logger = logging.get_logger(__name__)
 
@@ -51,100 +57,6 @@ class VQDNAMaskedLMOutput(ModelOutput):
     base_loss: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
-
-
-class VQDNAProjection(nn.Linear):
-    """Code vectors to the width of the encoder: a linear layer with an initialization of its own."""
-
-
-class VQDNAPreTrainedModel(PreTrainedModel):
-    """Weight initialization, loading and the capability sheet."""
-
-    config_class = VQDNAConfig
-    base_model_prefix = "vqdna"
-    main_input_name = "input_ids"
-    supports_gradient_checkpointing = True
-    accepts_loss_kwargs = False
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _no_split_modules = ["VQDNACodecModel", "ModernBertEncoderLayer", "BertLayer"]
-    # float32 codes are the same for every batch size, thread count and layout; bf16 flips some. The codebooks are
-    # kept by the codec's own patterns.
-    _keep_in_fp32_modules_strict = ["codec.encoder", "codec.decoder"]
-
-    @torch.no_grad()
-    def _init_weights(self, module):
-        super()._init_weights(module)
-        # subtle: asked of the layer itself, because transformers skips modules that hold no weights of their own
-        if isinstance(module, VQDNAProjection):
-            # one unit of variance per code vector whatever its width
-            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As `PreTrainedModel.from_pretrained`; checks that the vocabulary is the one the model was saved with.
-
-        Raises:
-            ValueError: the loaded codec does not have `config.vocabulary_fingerprint`.
-        """
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        # transformers puts new parameters, all of them trainable, in the place of those that `__init__` froze
-        model.base_model.set_codec_frozen(model.config.freeze_codec)
-        expected = model.config.vocabulary_fingerprint
-        if expected is None or model.device.type == "meta":
-            return loaded
-        found = model.fingerprint()
-        if found != expected:
-            raise ValueError(
-                f"{pretrained_model_name_or_path} was saved with the vocabulary {expected}, but its weights hold "
-                f"{found}: the checkpoint is damaged or mixed from two. Save the model again from its source."
-            )
-        return loaded
-
-    def save_pretrained(self, *args, **kwargs):
-        """As `PreTrainedModel.save_pretrained`; records the fingerprint of the vocabulary in the configuration."""
-        self.config.vocabulary_fingerprint = self.fingerprint()
-        return super().save_pretrained(*args, **kwargs)
-
-    @property
-    def codec(self) -> VQDNACodecModel:
-        """The network that makes the codes."""
-        return self.base_model._modules["codec"]
-
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Module:
-        """The vocabulary is learned: asking for its own size changes nothing, any other size is refused.
-
-        Raises:
-            ValueError: another size than `config.vocab_size`.
-        """
-        if new_num_tokens not in (None, self.config.vocab_size):
-            raise ValueError(
-                f"The vocabulary has {self.config.vocab_size} ids, one per combination of codes, and cannot be "
-                f"resized to {new_num_tokens}: train a codec with other `codebook_sizes` instead."
-            )
-        return self.get_input_embeddings()
-
-    def fingerprint(self) -> str:
-        """The fingerprint of the vocabulary the model holds; see `VQDNACodecModel.fingerprint`."""
-        return self.codec.fingerprint()
-
-    def check_tokenizer(self, tokenizer):
-        """Make sure that a tokenizer's ids mean to this model what they mean to the tokenizer.
-
-        `model(input_ids)` alone cannot know where its ids come from.
-
-        Raises:
-            ValueError: names both vocabularies.
-        """
-        theirs, ours = getattr(tokenizer, "vocabulary_fingerprint", None), self.fingerprint()
-        if theirs != ours:
-            raise ValueError(
-                f"The tokenizer's vocabulary is {theirs}, but the model was made for {ours}: its ids would be read as "
-                "other codes. Load the tokenizer that was saved with the model, or pass `nucleotide_ids`."
-            )
 
 
 class VQDNAModel(VQDNAPreTrainedModel):
@@ -256,7 +168,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
         if len(given) != 1:
             raise ValueError(f"Give exactly one of {', '.join(inputs)}, not {' and '.join(given) or 'none'}.")
         if inputs_embeds is None:
-            inputs_embeds, special = self.embed(input_ids, nucleotide_ids)
+            inputs_embeds, special = self.embed(input_ids, hide_padding(nucleotide_ids, attention_mask))
             if attention_mask is None:
                 attention_mask = (special != self.config.pad_token_id).long()
         outputs = self.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **kwargs)
@@ -329,16 +241,31 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
 class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
     """One prediction per sequence: single-label, multi-label or regression, as `config.problem_type` says."""
 
+    adapter_fields = (
+        "id2label",
+        "label2id",
+        "problem_type",
+        "pooling",
+        "pooling_bins",
+        "classifier_dropout",
+        "strand_average",
+    )
+
     def __init__(self, config: VQDNAConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.vqdna = VQDNAModel(config)
+        self.build_head()
+        self.post_init()
+
+    def build_head(self):
+        """Make pooling and classifier as the configuration says."""
+        config = self.config
         self.pooling = VQDNAPooling(config.pooling, config.pooling_bins)
         width = self.pooling.output_size(config.hidden_size)
         self.classifier = VQDNAClassificationHead(
             width, config.hidden_size, config.num_labels, config.classifier_dropout
         )
-        self.post_init()
 
     @can_return_tuple
     def forward(
@@ -367,7 +294,7 @@ class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
                     "predictions from other inputs are of one strand."
                 )
             else:
-                other = reverse_complement_batch(nucleotide_ids)
+                other = reverse_complement_batch(hide_padding(nucleotide_ids, attention_mask))
                 logits = (logits + self._logits(None, attention_mask, other, None)[0]) / 2
         loss = None
         if labels is not None:
@@ -386,13 +313,19 @@ class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
 class VQDNAForTokenClassification(VQDNAPreTrainedModel):
     """One prediction per base (and per special token, whose labels should be -100)."""
 
+    adapter_fields = ("id2label", "label2id", "classifier_dropout")
+
     def __init__(self, config: VQDNAConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.vqdna = VQDNAModel(config)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.build_head()
         self.post_init()
+
+    def build_head(self):
+        """Make the classifier as the configuration says."""
+        self.dropout = nn.Dropout(self.config.classifier_dropout)
+        self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
 
     @can_return_tuple
     def forward(

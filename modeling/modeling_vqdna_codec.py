@@ -361,6 +361,16 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             bases[start:end] = decoded[start - left : end - left]
         return bases
 
+    def _apply(self, fn, recurse: bool = True):
+        """Move as every module does, but stay in float32: 16-bit weights would be another vocabulary."""
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            moved = fn(tensor)
+            half = moved.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(moved.device) if half else moved
+
+        return super()._apply(move, recurse)
+
     def fingerprint(self) -> str:
         """A hash of everything that decides a code: the encoder's and codebooks' float32 values, and the sizes.
 

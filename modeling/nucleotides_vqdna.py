@@ -136,3 +136,10 @@ def sequence_mask(nucleotide_ids: torch.Tensor, attention_mask: torch.Tensor | N
     """True for the positions that are bases, known or not; of shape `(b, l)`."""
     mask = nucleotide_ids < CLS_NUCLEOTIDE_ID
     return mask if attention_mask is None else mask & attention_mask.bool()
+
+
+def hide_padding(nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
+    """Nucleotide ids, `(b, l)`, with [PAD] wherever the mask is 0: whatever else stands there would change codes."""
+    if nucleotide_ids is None or attention_mask is None:
+        return nucleotide_ids
+    return nucleotide_ids.masked_fill(attention_mask == 0, PAD_NUCLEOTIDE_ID)

@@ -30,6 +30,7 @@ from .nucleotides_vqdna import (
     ids_to_bases,
     parse_sequence,
 )
+from .repository_vqdna import TOKENIZER_AUTO_MAP, is_downloaded
 from .vocabulary_vqdna import VOCAB_FILES_NAMES, CodeVocabulary, load_codec, save_codec
 
 
@@ -335,6 +336,12 @@ class VQDNATokenizer(PreTrainedTokenizer):
     def save_pretrained(self, save_directory, *args, **kwargs) -> tuple[str, ...]:
         """As `PreTrainedTokenizer.save_pretrained`, under the fingerprint that the codec has by now."""
         self.vocabulary_fingerprint = self.init_kwargs["vocabulary_fingerprint"] = self.codec.fingerprint()
+        for name in ("is_local", "local_files_only"):  # how it was loaded here says nothing about it
+            self.init_kwargs.pop(name, None)
+        if is_downloaded(type(self)):
+            self._auto_map = self.init_kwargs["auto_map"] = dict(TOKENIZER_AUTO_MAP)
+        else:
+            self.init_kwargs.pop("auto_map", None)
         return super().save_pretrained(save_directory, *args, **kwargs)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:

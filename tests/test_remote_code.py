@@ -197,6 +197,12 @@ def test_what_is_written(tmp_path, name):
         module, class_name = reference.split(".")
         assert f"class {class_name}(" in modules[f"{module}.py"].decode()
     assert tokenizer.pop("auto_map") == {"AutoTokenizer": ["tokenization_vqdna.VQDNATokenizer", None]}
+    pipelines = config.pop("custom_pipelines", {})
+    assert sorted(pipelines) == (["feature-extraction", "fill-mask", "text-classification"] if heads else [])
+    for pipeline in pipelines.values():
+        module, class_name = pipeline["impl"].split(".")
+        assert f"class {class_name}(" in modules[f"{module}.py"].decode()
+        assert set(pipeline["pt"]) <= set(auto_map)
     assert config == json.loads(before["config.json"])
     assert tokenizer == json.loads(before["tokenizer_config.json"])
 

@@ -23,6 +23,7 @@ from .modeling.modeling_vqdna import (
 )
 from .modeling.modeling_vqdna_codec import VQDNACodecModel
 from .modeling.tokenization_vqdna import VQDNATokenizer
+from .pipelines import register_pipelines
 
 
 __version__ = "0.1.0"
@@ -43,6 +44,17 @@ class _NoModelConfig(PreTrainedConfig):
 # subtle: a tokenizer registered with a model's own configuration would lose to the remote copy whenever a user passes
 # trust_remote_code=True, and its class would not be the one of this package
 AutoTokenizer.register(_NoModelConfig, VQDNATokenizer, exist_ok=True)
+register_pipelines()
+
+
+def __getattr__(name: str):
+    # PEFT takes seconds to import, and only adapters need it
+    if name == "lora_config":
+        from .training.lora import lora_config
+
+        return lora_config
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "VQDNACodecConfig",
@@ -54,4 +66,5 @@ __all__ = [
     "VQDNAModel",
     "VQDNATokenizer",
     "__version__",
+    "lora_config",
 ]

@@ -6,35 +6,18 @@ from os import PathLike
 from pathlib import Path
 
 from ..modeling import configuration_vqdna
+from ..modeling.repository_vqdna import AUTO_MAPS, TOKENIZER_AUTO_MAP, custom_pipelines
 
 
 _CONFIG_FILE, _TOKENIZER_FILE = "config.json", "tokenizer_config.json"
-
-# complete whatever class was saved: transformers itself would write the entry of that class only, and the directory
-# of a masked language model could not be opened for classification
-_AUTO_MAPS = {
-    "vqdna": {
-        "AutoConfig": "configuration_vqdna.VQDNAConfig",
-        "AutoModel": "modeling_vqdna.VQDNAModel",
-        "AutoModelForMaskedLM": "modeling_vqdna.VQDNAForMaskedLM",
-        "AutoModelForSequenceClassification": "modeling_vqdna.VQDNAForSequenceClassification",
-        "AutoModelForTokenClassification": "modeling_vqdna.VQDNAForTokenClassification",
-    },
-    "vqdna_codec": {
-        "AutoConfig": "configuration_vqdna.VQDNACodecConfig",
-        "AutoModel": "modeling_vqdna_codec.VQDNACodecModel",
-    },
-}
-# the second entry is the fast (Rust) tokenizer, which there is not
-_TOKENIZER_AUTO_MAP = {"AutoTokenizer": ["tokenization_vqdna.VQDNATokenizer", None]}
-
 
 def write_remote_code(directory: str | PathLike) -> list[Path]:
     """Make a saved VQDNA directory loadable without the package, through `trust_remote_code=True`.
 
     Copies the modules of `vqdna_hf.modeling` into the directory and writes the complete `auto_map` into `config.json`
-    and `tokenizer_config.json`. Every file is written under another name first and then renamed, the two maps last, so
-    that no map ever names a module that is not there. Calling it again brings the copies up to date.
+    and `tokenizer_config.json`, and the pipelines into the former. Every file is written under another name first and
+    then renamed, the two maps last, so that no map ever names a module that is not there. Calling it again brings the
+    copies up to date.
 
     Args:
         directory: holds a model (an encoder with any head, or a codec) and its tokenizer, both saved with
@@ -50,9 +33,9 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
     directory = Path(directory)
     config = _read(directory / _CONFIG_FILE, "model")
     kind = config.get("model_type")
-    if kind not in _AUTO_MAPS:
+    if kind not in AUTO_MAPS:
         raise ValueError(
-            f"{directory / _CONFIG_FILE} has model_type {kind!r}, which is not one of {', '.join(_AUTO_MAPS)}: this "
+            f"{directory / _CONFIG_FILE} has model_type {kind!r}, which is not one of {', '.join(AUTO_MAPS)}: this "
             "is not the directory of a VQDNA model."
         )
     tokenizer = _read(directory / _TOKENIZER_FILE, "tokenizer")
@@ -68,8 +51,11 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
             "tokenizer there."
         )
     contents = {path.name: path.read_bytes() for path in _modules()}
-    contents[_CONFIG_FILE] = _as_json(config | {"auto_map": _AUTO_MAPS[kind]})
-    contents[_TOKENIZER_FILE] = _as_json(tokenizer | {"auto_map": _TOKENIZER_AUTO_MAP})
+    references = {"auto_map": AUTO_MAPS[kind]}
+    if pipelines := custom_pipelines(kind):
+        references["custom_pipelines"] = pipelines
+    contents[_CONFIG_FILE] = _as_json(config | references)
+    contents[_TOKENIZER_FILE] = _as_json(tokenizer | {"auto_map": TOKENIZER_AUTO_MAP})
     return _write(directory, contents)
 
 

@@ -5,6 +5,8 @@ import re
 from peft import LoraConfig, TaskType
 from torch import nn
 
+from ..modeling.adapters_vqdna import vocabulary_comment
+
 
 # subtle: PEFT takes every module whose name ends like this, and "head" alone would be the codec's decoder.head as well
 _HEADS = {
@@ -32,7 +34,8 @@ def lora_config(model, **overrides) -> LoraConfig:
     task_type, heads = _HEADS[type(model).__name__]
     # subtle: "dense" alone would also match the classifier's layer, and "encoder" alone the codec's; the codec's
     # encoder is called `codec.encoder`
-    targets = rf"(?!.*\bcodec\b)(?:.*\.)?encoder\.(?:.*\.)?(?:{'|'.join(map(re.escape, names))})"
+    comment = "" if task_type else vocabulary_comment(model.fingerprint())
+    targets = comment + rf"(?!.*\bcodec\b)(?:.*\.)?encoder\.(?:.*\.)?(?:{'|'.join(map(re.escape, names))})"
     values = {
         "r": 8,
         "lora_alpha": 16,

@@ -1,0 +1,122 @@
+"""What a PEFT adapter says of the model it was trained on: the vocabulary, and the head it brings along.
+
+PEFT stores an adapter without the base model's configuration. An adapter of another vocabulary would load and predict
+nonsense, and one with a head of another shape would not load at all. VQDNA models therefore write both into the
+adapter's own configuration, and read them when an adapter is put on.
+"""
+
+import copy
+import re
+
+from torch import nn
+
+
+_RECORD = "vqdna"  # key in `auto_mapping`, the one free dictionary of a PEFT configuration
+# subtle: PEFT overwrites `auto_mapping` in adapters without a task type, so that these carry the vocabulary as a
+# comment in their pattern of target modules, where it matches nothing
+_COMMENT = re.compile(r"\(\?#vocabulary ([0-9a-f]+)\)")
+
+
+def vocabulary_comment(fingerprint: str) -> str:
+    """The fingerprint as a comment to put before a regular expression."""
+    return f"(?#vocabulary {fingerprint})"
+
+
+def recorded_vocabulary(config) -> str | None:
+    """The fingerprint in a PEFT configuration, or `None`."""
+    record = (getattr(config, "auto_mapping", None) or {}).get(_RECORD)
+    if record is not None:
+        return record["vocabulary_fingerprint"]
+    targets = getattr(config, "target_modules", None)
+    found = _COMMENT.search(targets) if isinstance(targets, str) else None
+    return found.group(1) if found else None
+
+
+class VQDNAAdapterMixin:
+    """Checks and completes the configuration of every adapter that is put on the model, whichever way."""
+
+    # fields of the model's configuration that an adapter's head depends on
+    adapter_fields: tuple[str, ...] = ()
+
+    @property
+    def peft_config(self) -> dict:
+        """The adapters' configurations by name; PEFT sets it on the models it changes."""
+        if "_peft_config" not in self.__dict__:
+            raise AttributeError("no adapter is on this model")
+        return self.__dict__["_peft_config"]
+
+    @peft_config.setter
+    def peft_config(self, configs: dict):
+        for name, config in configs.items():
+            self._put_on(name, config)
+        self.__dict__["_peft_config"] = configs
+
+    @peft_config.deleter
+    def peft_config(self):
+        del self.__dict__["_peft_config"]
+
+    def _put_on(self, name: str, config):
+        """Check an adapter's vocabulary and take its head, or record both in the configuration of a new one.
+
+        Raises:
+            ValueError: the adapter was trained with another vocabulary; names both.
+        """
+        ours, theirs = self.fingerprint(), recorded_vocabulary(config)
+        if theirs not in (None, ours):
+            raise ValueError(
+                f"The adapter {name!r} was trained on a model of the vocabulary {theirs}, but this model's is {ours}: "
+                f"its weights mean nothing here. Load it on the model it was trained on"
+                f"{_named(config.base_model_name_or_path)}."
+            )
+        record = (config.auto_mapping or {}).get(_RECORD)
+        if record is None:
+            head = {field: getattr(self.config, field) for field in self.adapter_fields}
+            config.auto_mapping = (config.auto_mapping or {}) | {
+                _RECORD: copy.deepcopy({"vocabulary_fingerprint": ours, "head": head})
+            }
+        else:
+            self._take_head(name, record.get("head", {}))
+
+    def _take_head(self, name: str, head: dict):
+        head = {field: value for field, value in head.items() if field in self.adapter_fields}
+        if "id2label" in head:  # JSON has no keys but strings
+            head["id2label"] = {int(index): label for index, label in head["id2label"].items()}
+        if all(getattr(self.config, field) == value for field, value in head.items()):
+            return
+        if len(set(self.__dict__.get("_peft_config", {})) - {name}) > 0:
+            raise ValueError(
+                f"The adapter {name!r} has another head than the adapters that this model already carries (labels or "
+                "pooling differ). Load it on a model of its own."
+            )
+        for field, value in head.items():
+            setattr(self.config, field, value)
+        self.num_labels = self.config.num_labels
+        self._replace_head()
+
+    def _replace_head(self):
+        """Build the head anew, as the configuration now says, also inside PEFT's wrapper around it."""
+        before = self.classifier
+        self.build_head()
+        if not hasattr(before, "modules_to_save"):
+            self.classifier = _like(self.classifier, before)
+            return
+        copies = before.modules_to_save
+        for name in copies:
+            copies[name] = _like(copy.deepcopy(self.classifier), copies[name])
+        before.original_module = _like(self.classifier, before.original_module)
+        self.classifier = before
+
+
+def _like(module: nn.Module, other: nn.Module) -> nn.Module:
+    """A module where another one stands: its device, its kind of numbers, training or not."""
+    weight = next(other.parameters())
+    return (
+        module.to(device=weight.device, dtype=weight.dtype).requires_grad_(weight.requires_grad).train(other.training)
+    )
+
+
+def _named(base: str | None) -> str:
+    return "" if base is None else f" ({base})"
+
+
+__all__ = ["VQDNAAdapterMixin", "recorded_vocabulary", "vocabulary_comment"]
