@@ -110,9 +110,10 @@ class VQDNAAdapterMixin:
 def _like(module: nn.Module, other: nn.Module) -> nn.Module:
     """A module where another one stands: its device, its kind of numbers, training or not."""
     weight = next(other.parameters())
-    return (
-        module.to(device=weight.device, dtype=weight.dtype).requires_grad_(weight.requires_grad).train(other.training)
-    )
+    if next(module.parameters()).is_meta:  # made under PEFT's low_cpu_mem_usage; the adapter's file fills it
+        module = module.to_empty(device=weight.device)
+    module = module.to(device=weight.device, dtype=weight.dtype).train(other.training)
+    return module.requires_grad_(weight.requires_grad)
 
 
 def _named(base: str | None) -> str:

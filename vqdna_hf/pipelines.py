@@ -23,10 +23,11 @@ def _choosing(stock: type[Pipeline], ours: type[Pipeline]) -> type[Pipeline]:
     class Choosing(stock):
         chooses_vqdna = True
 
-        def __new__(cls, model, *args, **kwargs):
+        def __new__(cls, *args, **kwargs):
+            model = args[0] if args else kwargs["model"]
             # subtle: what is returned is no instance of this class, so that `__init__` is not called a second time
             kind = ours if getattr(model.config, "model_type", None) == "vqdna" else stock
-            return kind(model, *args, **kwargs)
+            return kind(*args, **kwargs)
 
     Choosing.__name__ = Choosing.__qualname__ = stock.__name__
     return Choosing
