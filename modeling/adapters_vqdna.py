@@ -32,6 +32,11 @@ def recorded_vocabulary(config) -> str | None:
     return found.group(1) if found else None
 
 
+def recorded_head(config: dict) -> dict:
+    """What the content of an `adapter_config.json` says of the adapter's head: labels, pooling and so on."""
+    return (config.get("auto_mapping") or {}).get(_RECORD, {}).get("head", {})
+
+
 class VQDNAAdapterMixin:
     """Checks and completes the configuration of every adapter that is put on the model, whichever way."""
 
@@ -120,4 +125,4 @@ def _named(base: str | None) -> str:
     return "" if base is None else f" ({base})"
 
 
-__all__ = ["VQDNAAdapterMixin", "recorded_vocabulary", "vocabulary_comment"]
+__all__ = ["VQDNAAdapterMixin", "recorded_head", "recorded_vocabulary", "vocabulary_comment"]

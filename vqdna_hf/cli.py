@@ -73,7 +73,13 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     transformers_logging.set_verbosity_warning()
     arguments_class, function = _load(command)
-    options = HfArgumentParser(arguments_class, prog=f"vqdna {command}", description=COMMANDS[command][3])
+    places = " ".join(name.upper() for name in getattr(arguments_class, "POSITIONAL", ()))
+    options = HfArgumentParser(
+        arguments_class,
+        prog=f"vqdna {command}",
+        usage=f"vqdna {command} {places} [options]" if places else None,
+        description=COMMANDS[command][3],
+    )
     arguments, unknown = options.parse_args_into_dataclasses(
         _with_names(arguments_class, argv[1:]), return_remaining_strings=True
     )

@@ -197,8 +197,7 @@ def test_a_repository_is_called_by_its_id(runs):
 
 def test_an_adapter_names_the_repository_it_belongs_to(runs, tmp_path):
     adapter = read(runs / "lora" / "adapter_config.json")
-    for name in ("config.json", "tokenizer_config.json"):
-        shutil.copy(runs / "lora" / name, tmp_path)
+    shutil.copy(runs / "lora" / "tokenizer_config.json", tmp_path)
     (tmp_path / "adapter_config.json").write_text(json.dumps(adapter | {"base_model_name_or_path": "someone/model"}))
     assert render_model_card(tmp_path).data.base_model == "someone/model"
 

@@ -157,7 +157,9 @@ def test_lora_saves_an_adapter_and_leaves_the_codec_alone(tmp_path, corpus_dir, 
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
-        "config.json",
+        "codec.safetensors",
+        "codec_config.json",
+        "tokenizer_config.json",
         "training.json",
     ]
     adapter = load_file(tmp_path / "adapter" / "adapter_model.safetensors")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..training.lineage import without_paths
 
@@ -31,7 +32,8 @@ class CardFacts:
         local_name: the directory's name.
         repo_id: the repository it is, or will be, on the Hub.
         kind: one of `KINDS`.
-        config, adapter, probe, state: `config.json`, `adapter_config.json`, `probe.json`, `trainer_state.json`.
+        config, adapter, probe, state: `config.json`, `adapter_config.json`, `probe.json`, `trainer_state.json`. An
+            adapter has no `config.json`; in its place stands what the adapter says of its head.
         tokenizer: `tokenizer_config.json`; None where there is no tokenizer.
         codec: the vocabulary's architecture.
         fingerprint: the vocabulary's.
@@ -121,7 +123,7 @@ def read_facts(
         local_name=_local_name(directory),
         repo_id=repo_id or notes.get("repo_id"),
         kind=kind,
-        config=files["config"],
+        config=files["config"] or recorded_head(files["adapter_config"]),
         adapter=files["adapter_config"],
         probe=files["probe"],
         state=files["trainer_state"],

@@ -58,7 +58,7 @@ def _model(facts: CardFacts, trust: str) -> list[str]:
     if facts.kind == "adapter":
         peft = auto.replace("AutoModel", "AutoPeftModel")
         imports = [f"from peft import {peft}", "from transformers import AutoTokenizer"]
-        load = [f"model = {peft}.from_pretrained(", f'    "{facts.name}"{trust},', *_head_options(facts), ").eval()"]
+        load = [f'model = {peft}.from_pretrained("{facts.name}"{trust}).eval()']
     use = {"AutoModelForMaskedLM": _predict_bases, "AutoModel": _embed}.get(auto, _classify)
     return [
         "import torch",
@@ -70,19 +70,6 @@ def _model(facts: CardFacts, trust: str) -> list[str]:
         "",
         *use(facts),
     ]
-
-
-def _head_options(facts: CardFacts) -> list[str]:
-    """What an adapter does not know of its head: the base model's configuration was written before there was one."""
-    config = facts.config
-    options = {"num_labels": len(config.get("id2label") or (0, 1)), "problem_type": config.get("problem_type")}
-    options["pooling"] = config.get("pooling")
-    if config.get("pooling") == "bins":
-        options["pooling_bins"] = config.get("pooling_bins")
-    if config.get("strand_average"):
-        options["strand_average"] = True
-    written = {name: f'"{value}"' if isinstance(value, str) else value for name, value in options.items()}
-    return [f"    {name}={value}," for name, value in written.items() if value is not None]
 
 
 def _predict_bases(facts: CardFacts) -> list[str]:

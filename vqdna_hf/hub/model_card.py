@@ -144,7 +144,7 @@ def render_facts(facts: CardFacts) -> ModelCard:
     """Render a card from facts."""
     scores = join_results(facts.results)
     auto = auto_class(facts)
-    loads_alone = facts.kind != "probe" and "auto_map" in facts.config
+    loads_alone = facts.kind != "probe" and "auto_map" in {**facts.config, **(facts.tokenizer or {})}
     rendered = ModelCard.from_template(
         card_data(facts, scores),
         template_path=str(TEMPLATE),

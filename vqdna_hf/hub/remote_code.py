@@ -9,7 +9,8 @@ from ..modeling import configuration_vqdna
 from ..modeling.repository_vqdna import AUTO_MAPS, TOKENIZER_AUTO_MAP, custom_pipelines
 
 
-_CONFIG_FILE, _TOKENIZER_FILE = "config.json", "tokenizer_config.json"
+_CONFIG_FILE, _TOKENIZER_FILE, _ADAPTER_FILE = "config.json", "tokenizer_config.json", "adapter_config.json"
+
 
 def write_remote_code(directory: str | PathLike) -> list[Path]:
     """Make a saved VQDNA directory loadable without the package, through `trust_remote_code=True`.
@@ -21,7 +22,8 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
 
     Args:
         directory: holds a model (an encoder with any head, or a codec) and its tokenizer, both saved with
-            `save_pretrained`.
+            `save_pretrained`; or an adapter and its tokenizer, which then is all that needs code: the model comes from
+            the adapter's base.
 
     Returns:
         The files written.
@@ -31,32 +33,44 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
             vocabularies; names the file.
     """
     directory = Path(directory)
+    contents = {path.name: path.read_bytes() for path in _modules()}
+    fingerprint = None
+    if not (directory / _ADAPTER_FILE).is_file():
+        config = _read_model(directory)
+        fingerprint, kind = config.get("vocabulary_fingerprint"), config["model_type"]
+        references = {"auto_map": AUTO_MAPS[kind]}
+        if pipelines := custom_pipelines(kind):
+            references["custom_pipelines"] = pipelines
+        contents[_CONFIG_FILE] = _as_json(config | references)
+    tokenizer = _read_tokenizer(directory, fingerprint)
+    contents[_TOKENIZER_FILE] = _as_json(tokenizer | {"auto_map": TOKENIZER_AUTO_MAP})
+    return _write(directory, contents)
+
+
+def _read_model(directory: Path) -> dict:
     config = _read(directory / _CONFIG_FILE, "model")
-    kind = config.get("model_type")
-    if kind not in AUTO_MAPS:
+    if config.get("model_type") not in AUTO_MAPS:
         raise ValueError(
-            f"{directory / _CONFIG_FILE} has model_type {kind!r}, which is not one of {', '.join(AUTO_MAPS)}: this "
-            "is not the directory of a VQDNA model."
+            f"{directory / _CONFIG_FILE} has model_type {config.get('model_type')!r}, which is not one of "
+            f"{', '.join(AUTO_MAPS)}: this is not the directory of a VQDNA model."
         )
+    return config
+
+
+def _read_tokenizer(directory: Path, fingerprint: str | None) -> dict:
     tokenizer = _read(directory / _TOKENIZER_FILE, "tokenizer")
     if tokenizer.get("tokenizer_class") != "VQDNATokenizer":
         raise ValueError(
             f"{directory / _TOKENIZER_FILE} has tokenizer_class {tokenizer.get('tokenizer_class')!r}, not "
             "'VQDNATokenizer'. Save the model's VQDNA tokenizer there."
         )
-    theirs, ours = tokenizer.get("vocabulary_fingerprint"), config.get("vocabulary_fingerprint")
-    if None not in (theirs, ours) and theirs != ours:
+    theirs = tokenizer.get("vocabulary_fingerprint")
+    if None not in (theirs, fingerprint) and theirs != fingerprint:
         raise ValueError(
-            f"{directory} holds a model of the vocabulary {ours} and a tokenizer of {theirs}. Save the model's own "
-            "tokenizer there."
+            f"{directory} holds a model of the vocabulary {fingerprint} and a tokenizer of {theirs}. Save the model's "
+            "own tokenizer there."
         )
-    contents = {path.name: path.read_bytes() for path in _modules()}
-    references = {"auto_map": AUTO_MAPS[kind]}
-    if pipelines := custom_pipelines(kind):
-        references["custom_pipelines"] = pipelines
-    contents[_CONFIG_FILE] = _as_json(config | references)
-    contents[_TOKENIZER_FILE] = _as_json(tokenizer | {"auto_map": TOKENIZER_AUTO_MAP})
-    return _write(directory, contents)
+    return tokenizer
 
 
 def _modules() -> list[Path]:

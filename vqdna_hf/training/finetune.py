@@ -38,14 +38,10 @@ def finetune(arguments: FinetuneArguments) -> dict:
     """Adapt a pre-trained model to the task in a directory.
 
     What `full` and `end-to-end` write loads with `AutoModelForSequenceClassification.from_pretrained(output)`, what
-    `linear` writes with `LinearProbe.from_pretrained(output)`. `lora` writes an adapter, which needs the model it was
-    trained on, and the configuration (labels, pooling) beside it:
+    `linear` writes with `LinearProbe.from_pretrained(output)`. `lora` writes an adapter, which remembers its head and
+    finds the model it was trained on:
 
-        base = PeftConfig.from_pretrained(output).base_model_name_or_path
-        model = AutoModelForSequenceClassification.from_pretrained(base, config=AutoConfig.from_pretrained(output))
-        model = PeftModel.from_pretrained(model, output)
-
-    Neither `AutoPeftModelForSequenceClassification` nor the Auto class alone would use that configuration.
+        model = AutoPeftModelForSequenceClassification.from_pretrained(output)
 
     Returns:
         The content of `results.json`: scores in [-1, 1] on dev (by which the epoch was chosen) and, once, on test.
@@ -159,10 +155,6 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
     if not trainer.is_world_process_zero():
         return dev, test
     model.save_pretrained(output)
-    # an adapter directory holds no configuration of its own, but the head's shape and pooling are written in it
-    base = model.get_base_model() if arguments.mode == "lora" else model
-    base.config.vocabulary_fingerprint = base.fingerprint()
-    base.config.save_pretrained(output)
     return dev, test
 
 

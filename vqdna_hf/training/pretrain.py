@@ -140,7 +140,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
     if trainer.is_world_process_zero():
         if arguments.lora:
             model.save_pretrained(output / "adapter")
-            model.get_base_model().config.save_pretrained(output / "adapter")
+            tokenizer.save_pretrained(output / "adapter")
             model = model.merge_and_unload()  # the next stage takes a model, not an adapter
         model.save_pretrained(output)
         tokenizer.save_pretrained(output)

@@ -54,7 +54,9 @@ def check_model_directory(directory: str):
     path = Path(directory) / "config.json"
     kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
     if kind != VQDNAConfig.model_type or not any(Path(directory).glob("model*.safetensors*")):
-        found = {"vqdna_codec": "a vocabulary", "vqdna": "an adapter or a configuration"}.get(kind, "no model")
+        found = {"vqdna_codec": "a vocabulary", "vqdna": "a configuration without weights"}.get(kind, "no model")
+        if (Path(directory) / "adapter_config.json").is_file():
+            found = "an adapter"
         raise ValueError(
             f"{directory} holds {found}, but a pre-trained encoder is needed: the directory that `vqdna pretrain` "
             "wrote."
