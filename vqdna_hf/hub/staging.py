@@ -1,0 +1,244 @@
+"""What of a directory belongs in a repository, and the copy of it that is going to be uploaded."""
+
+import json
+import logging
+import shutil
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import yaml
+from huggingface_hub import metadata_load, try_to_load_from_cache
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError, safe_open
+
+from ..training.lineage import without_paths
+from .model_card import MARKER, write_model_card
+from .remote_code import write_remote_code
+
+
+logger = logging.getLogger(__name__)
+
+_ADAPTER, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_TOKENIZER = ["tokenizer_config.json", "codec.safetensors", "codec_config.json"]
+_IF_ANY = ["special_tokens_map.json", "results.json", "LICENSE"]
+_KINDS = {"vqdna": "model", "vqdna_codec": "vocabulary"}
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+# what a card is made from, but no part of a repository
+_FOR_THE_CARD = ["training.json", "trainer_state.json", "card.json", "results/results*.json"]
+
+# cards that `vqdna card`, PEFT and transformers made
+_NOBODYS_WORDS = (MARKER, "[More Information Needed]", "This model card has been generated automatically")
+
+
+def directory_kind(directory: Path) -> str:
+    """`"model"`, `"vocabulary"` or `"adapter"`.
+
+    Raises:
+        ValueError: it is none of them, or incomplete, or a file is damaged; names the file.
+    """
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is not a directory. Give the one that `vqdna pretrain` or `finetune` wrote.")
+    if (directory / _ADAPTER).is_file():
+        if _model_weights(directory):
+            raise ValueError(
+                f"{directory} holds a model ({_WEIGHTS}) and an adapter ({_ADAPTER}), of which a repository can hold "
+                "one. Copy the files of one of them to a directory of their own."
+            )
+        return "adapter"
+    if (directory / "probe.json").is_file():
+        raise ValueError(f"{directory} holds a linear probe, which no Auto class can load. It is not published.")
+    if not (directory / "config.json").is_file():
+        raise ValueError(
+            f"{directory} holds neither config.json nor {_ADAPTER}: it is not the directory of a finished model, "
+            "vocabulary or adapter."
+        )
+    found = read_json(directory / "config.json").get("model_type")
+    if found not in _KINDS:
+        raise ValueError(
+            f"{directory / 'config.json'} has model_type {found!r}, but only VQDNA models and vocabularies can be "
+            f"published: {', '.join(_KINDS)}."
+        )
+    return _KINDS[found]
+
+
+def files_to_publish(directory: Path, kind: str) -> list[str]:
+    """The names of the files that make up a repository of this kind; each is there and whole.
+
+    Raises:
+        ValueError: names the file that is missing or damaged.
+    """
+    if kind == "adapter":
+        names = [_ADAPTER, _ADAPTER_WEIGHTS]
+        names += _TOKENIZER if (directory / _TOKENIZER[0]).is_file() else []
+    else:
+        names = ["config.json", *(_model_weights(directory) or [_WEIGHTS]), *_TOKENIZER]
+    for name in names:
+        _check_file(directory / name)
+    return names + [name for name in _IF_ANY if (directory / name).is_file()]
+
+
+def _model_weights(directory: Path) -> list[str]:
+    """The files `from_pretrained` would read: one, or an index and its shards."""
+    if (directory / _WEIGHTS).is_file():
+        return [_WEIGHTS]
+    if (directory / _INDEX).is_file():
+        return [_INDEX, *sorted(set(read_json(directory / _INDEX).get("weight_map", {}).values()))]
+    return []
+
+
+def _check_file(path: Path):
+    if not path.is_file():
+        pickles = [other.name for other in sorted(path.parent.iterdir()) if other.suffix in PICKLES]
+        remedy = "Save it with `save_pretrained`."
+        if pickles and path.suffix == ".safetensors":
+            remedy = f"{pickles[0]} is a pickle, which is not published: save the model again, as safetensors."
+        raise ValueError(f"{path} was not found. {remedy}")
+    if path.suffix != ".safetensors":
+        return
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): the file is truncated or damaged. Copy or save it again."
+        ) from error
+
+
+def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: str | None = None) -> list[str]:
+    """Copy what belongs in a repository, and add the code, the licence and the card.
+
+    Args:
+        directory: is not changed.
+        staging: a new directory.
+        repo_id: what the card calls it.
+        base_model: for an adapter, the repository of its base.
+
+    Returns:
+        The names of the files of `directory` that were left out.
+
+    Raises:
+        ValueError: see `files_to_publish` and `write_remote_code`; or the card's metadata cannot be read.
+    """
+    names = files_to_publish(directory, kind)
+    staging.mkdir(parents=True)
+    for name in names:
+        shutil.copyfile(directory / name, staging / name)
+    if (staging / "results.json").is_file():
+        _write_json(staging / "results.json", without_paths(read_json(staging / "results.json")))
+    if kind == "adapter":
+        settings = read_json(staging / _ADAPTER)
+        _write_json(staging / _ADAPTER, settings | {"base_model_name_or_path": base_model})
+    if (staging / _TOKENIZER[0]).is_file():  # an adapter alone holds nothing that needs code
+        write_remote_code(staging)
+    if not (staging / "LICENSE").is_file():
+        (staging / "LICENSE").write_text(license_text(), encoding="utf-8")
+    _write_card(directory, staging, repo_id)
+    made = {path.name for path in staging.iterdir()} | {pattern.split("/")[0] for pattern in _FOR_THE_CARD}
+    return sorted(path.name for path in directory.iterdir() if path.name not in made)
+
+
+def _write_card(directory: Path, staging: Path, repo_id: str):
+    """Keep the card somebody wrote; render the others, which may be older than the code or name this directory."""
+    card = directory / "README.md"
+    if card.is_file() and _is_written(card):
+        shutil.copyfile(card, staging / card.name)
+        return
+    (staging / "results").mkdir()
+    sources = [path.relative_to(directory) for pattern in _FOR_THE_CARD for path in directory.glob(pattern)]
+    for source in sources:
+        shutil.copyfile(directory / source, staging / source)
+    write_model_card(staging, repo_id=repo_id)
+    for source in sources:
+        (staging / source).unlink()
+    (staging / "results").rmdir()
+
+
+def _is_written(path: Path) -> bool:
+    """Whether it is a card, with metadata, and somebody's own words."""
+    text = path.read_text(encoding="utf-8")
+    if any(words in text for words in _NOBODYS_WORDS):
+        return False
+    try:
+        metadata = metadata_load(path)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(
+            f"The metadata at the top of {path} cannot be read ({error}). Correct or remove it."
+        ) from error
+    if metadata is None:
+        logger.warning("%s has no metadata and is no model card: one is rendered in its place.", path)
+    return metadata is not None
+
+
+def base_of(directory: Path, wanted: str | None) -> tuple[str, str]:
+    """What an adapter's base is called for others, and where it is here: a directory, or the same name.
+
+    Args:
+        wanted: what the user calls it.
+
+    Raises:
+        ValueError: others could not find it under that name.
+    """
+    recorded = read_json(directory / _ADAPTER).get("base_model_name_or_path")
+    name = wanted or recorded
+    try:
+        validate_repo_id(name)
+    except ValueError:
+        name = ""
+    if not name or name.count("/") != 1 or (wanted is None and Path(name).is_dir()):
+        raise ValueError(
+            f"The adapter names {wanted or recorded!r} as its base model, which only this machine could find. Publish "
+            "the base model, then name its repository: --base-model OWNER/NAME."
+        )
+    for place in (recorded, name):
+        if place and Path(place).is_dir():
+            return name, str(Path(place).resolve())
+    return name, name
+
+
+def stage_base(base: str, staging: Path) -> str:
+    """An adapter's base as anyone would find it: with code. Links the weights of a directory.
+
+    Raises:
+        ValueError: it is neither a directory nor a repository in the cache; or see `files_to_publish`.
+    """
+    if not Path(base).is_dir():
+        if not isinstance(try_to_load_from_cache(base, "config.json"), str):
+            raise ValueError(
+                f"The adapter's base model {base} is neither a directory here nor in the cache of the Hub, so that "
+                f"the adapter cannot be tried on it. Download it first: hf download {base}"
+            )
+        return base  # a repository has its own code
+    staging.mkdir(parents=True)
+    for name in files_to_publish(Path(base), "model"):
+        (staging / name).symlink_to(Path(base) / name)
+    write_remote_code(staging)
+    return str(staging)
+
+
+def license_text() -> str:
+    """The licence of the code: an install keeps it with its metadata, a checkout in its root."""
+    try:
+        found = distribution("vqdna-hf").read_text("licenses/LICENSE")
+    except PackageNotFoundError:
+        found = None
+    return found or (Path(__file__).resolve().parents[2] / "LICENSE").read_text(encoding="utf-8")
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in a file.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); save it again.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds {type(values).__name__} and not a JSON object; save it again.")
+    return values
+
+
+def _write_json(path: Path, values: dict):
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
