@@ -30,10 +30,13 @@ DEPENDENCIES = [
 
 EXTRAS = {
     "viz": ["matplotlib>=3.8", "umap-learn>=0.5.6"],
-    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.3"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.7"],
     "dev": [
         "build>=1.2",
         "einops>=0.8",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
+        "onnxscript>=0.7",
         "pre-commit>=4.0",
         "pytest>=8.3",
         "pytest-xdist>=3.6",
