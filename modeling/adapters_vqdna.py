@@ -52,13 +52,26 @@ class VQDNAAdapterMixin:
 
     @peft_config.setter
     def peft_config(self, configs: dict):
-        for name, config in configs.items():
-            self._put_on(name, config)
+        self._put_on_all(configs)
         self.__dict__["_peft_config"] = configs
 
     @peft_config.deleter
     def peft_config(self):
         del self.__dict__["_peft_config"]
+
+    # subtle: a second adapter enters PEFT's own dictionary of configurations unseen; its weights do not
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        self._put_on_all(self.__dict__.get("_peft_config", {}))
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _save_to_state_dict(self, *args, **kwargs):
+        self._put_on_all(self.__dict__.get("_peft_config", {}))
+        super()._save_to_state_dict(*args, **kwargs)
+
+    def _put_on_all(self, configs: dict):
+        for name, config in configs.items():
+            self._put_on(name, config)
 
     def _put_on(self, name: str, config):
         """Check an adapter's vocabulary and take its head, or record both in the configuration of a new one.

@@ -161,7 +161,8 @@ class VQDNAModel(VQDNAPreTrainedModel):
             `BaseModelOutput` with `last_hidden_state` of shape `(batch_size, length, hidden_size)`.
 
         Raises:
-            ValueError: not exactly one of the three inputs is given, or an id lies outside the vocabulary.
+            ValueError: not exactly one of the three inputs is given, an id lies outside the vocabulary, or attentions
+                are asked of an implementation that does not give them.
         """
         inputs = {"input_ids": input_ids, "nucleotide_ids": nucleotide_ids, "inputs_embeds": inputs_embeds}
         given = [name for name, value in inputs.items() if value is not None]
@@ -171,8 +172,24 @@ class VQDNAModel(VQDNAPreTrainedModel):
             inputs_embeds, special = self.embed(input_ids, hide_padding(nucleotide_ids, attention_mask))
             if attention_mask is None:
                 attention_mask = (special != self.config.pad_token_id).long()
+        kwargs |= self._wanted_outputs(kwargs)
         outputs = self.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **kwargs)
         return BaseModelOutput(outputs.last_hidden_state, outputs.hidden_states, outputs.attentions)
+
+    def _wanted_outputs(self, kwargs: dict) -> dict[str, bool]:
+        """Which further outputs the call, or else this configuration, asks for."""
+        wanted = {}
+        for name in ("output_hidden_states", "output_attentions"):
+            value = kwargs.get(name)
+            wanted[name] = bool(getattr(self.config, name, False) if value is None else value)
+        implementation = self.encoder.config._attn_implementation
+        if wanted["output_attentions"] and implementation != "eager":  # which would give an empty tuple
+            raise ValueError(
+                f"output_attentions=True needs attn_implementation='eager', but the encoder's is {implementation!r}, "
+                "which never holds the attention weights. Load the model with attn_implementation='eager', or call "
+                "model.set_attn_implementation('eager')."
+            )
+        return wanted
 
 
 class VQDNAForMaskedLM(VQDNAPreTrainedModel):

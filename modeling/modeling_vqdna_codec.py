@@ -176,8 +176,19 @@ class VQDNACodecPreTrainedModel(PreTrainedModel):
     main_input_name = "nucleotide_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ["VQDNACodecBlock"]
-    # subtle: by name, because a pattern for the whole codebook would turn its counter of steps into float32 as well
-    _keep_in_fp32_modules_strict = ["codebooks.*.embedding", "codebooks.*.cluster_size"]
+    # it has no attention, and must not be what refuses an implementation to the encoder beside it
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # float32 codes are the same for every batch size, thread count and layout; bf16 flips some
+    # subtle: models that hold a codec inherit these patterns, so that none may fit a part of theirs; and one for the
+    # whole codebook would turn its counter of steps into float32 as well
+    _keep_in_fp32_modules_strict = [
+        *("codebooks.*.embedding", "codebooks.*.cluster_size"),
+        *("encoder.stem", "encoder.blocks", "encoder.latent_projections"),
+        *("decoder.latent_projection", "decoder.blocks", "decoder.head"),
+    ]
     # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
     accepts_loss_kwargs = False
 
@@ -274,6 +285,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             usage=quantized.usage,
         )
 
+    @torch.compiler.disable  # a compiled network adds up in another order, and a last bit decides a code
     def latents(
         self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
@@ -282,6 +294,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             mask = sequence_mask(nucleotide_ids, attention_mask)
             return self.encoder(nucleotide_ids, mask.unsqueeze(-1))
 
+    @torch.compiler.disable
     @torch.no_grad()
     def encode(self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None) -> torch.LongTensor:
         """The code of every base and level, in true float32, so that they do not depend on the batch.

@@ -25,9 +25,6 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _no_split_modules = ["VQDNACodecModel", "ModernBertEncoderLayer", "BertLayer"]
-    # float32 codes are the same for every batch size, thread count and layout; bf16 flips some. The codebooks are
-    # kept by the codec's own patterns.
-    _keep_in_fp32_modules_strict = ["codec.encoder", "codec.decoder"]
 
     @torch.no_grad()
     def _init_weights(self, module):
