@@ -161,8 +161,9 @@ class VQDNAModel(VQDNAPreTrainedModel):
             `BaseModelOutput` with `last_hidden_state` of shape `(batch_size, length, hidden_size)`.
 
         Raises:
-            ValueError: not exactly one of the three inputs is given, an id lies outside the vocabulary, or attentions
-                are asked of an implementation that does not give them.
+            ValueError: not exactly one of the three inputs is given, an id lies outside the vocabulary, the sequences
+                are longer than the encoder's learned positions, or attentions are asked of an implementation that does
+                not give them.
         """
         inputs = {"input_ids": input_ids, "nucleotide_ids": nucleotide_ids, "inputs_embeds": inputs_embeds}
         given = [name for name, value in inputs.items() if value is not None]
@@ -172,9 +173,24 @@ class VQDNAModel(VQDNAPreTrainedModel):
             inputs_embeds, special = self.embed(input_ids, hide_padding(nucleotide_ids, attention_mask))
             if attention_mask is None:
                 attention_mask = (special != self.config.pad_token_id).long()
+        self._check_length(inputs_embeds.shape[1])
         kwargs |= self._wanted_outputs(kwargs)
         outputs = self.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **kwargs)
         return BaseModelOutput(outputs.last_hidden_state, outputs.hidden_states, outputs.attentions)
+
+    def _check_length(self, length: int):
+        # subtle: only learned positions end somewhere; rotary ones, as ModernBERT's, go on
+        table = getattr(getattr(self.encoder, "embeddings", None), "position_embeddings", None)
+        if not isinstance(table, nn.Embedding):
+            return
+        places = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        if length > places:
+            raise ValueError(
+                f"A sequence of {length} positions ([CLS] and [SEP] included) is longer than the {places} that this "
+                f"{self.config.encoder_config.model_type} encoder has learned positions for. Cut it (the tokenizer: "
+                f"truncation=True, max_length={places}), or use an encoder with rotary positions (presets `paper` and "
+                "`small`)."
+            )
 
     def _wanted_outputs(self, kwargs: dict) -> dict[str, bool]:
         """Which further outputs the call, or else this configuration, asks for."""

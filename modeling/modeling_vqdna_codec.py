@@ -20,7 +20,14 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_vqdna import VQDNACodecConfig
-from .nucleotides_vqdna import MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID, sequence_mask
+from .nucleotides_vqdna import (
+    MASK_NUCLEOTIDE_ID,
+    PAD_NUCLEOTIDE_ID,
+    UNKNOWN_ID,
+    context_keys,
+    hide_bases,
+    sequence_mask,
+)
 from .precision_vqdna import exact_float32
 from .quantization_vqdna import QUANTIZERS, EMACodebook
 
@@ -66,16 +73,6 @@ class VQDNACodecOutput(ModelOutput):
     counts: list[torch.FloatTensor] | None = None
     perplexity: torch.FloatTensor | None = None
     usage: torch.FloatTensor | None = None
-
-
-def hide_bases(nucleotide_ids: torch.Tensor, ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Hide each known base with probability `ratio` (nucleotide id 5): the input of denoising vocabulary learning.
-
-    Args:
-        nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`).
-    """
-    draw = torch.rand(nucleotide_ids.shape, generator=generator, device=nucleotide_ids.device)
-    return nucleotide_ids.masked_fill((draw < ratio) & (nucleotide_ids < UNKNOWN_ID), MASK_NUCLEOTIDE_ID)
 
 
 class VQDNACodecDepthwiseConv(nn.Module):
@@ -400,16 +397,6 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         return digest.hexdigest()[:32]
 
 
-def context_keys(nucleotide_ids: torch.Tensor, mask: torch.Tensor, halo: int) -> torch.Tensor:
-    """A hash of the bases each position sees, of shape `(b, l)`: names a latent wherever it stands in a batch."""
-    padded = F.pad(torch.where(mask, nucleotide_ids + 1, 0), (halo, halo))
-    length = nucleotide_ids.shape[1]
-    keys = torch.zeros_like(nucleotide_ids)
-    for offset in range(2 * halo + 1):
-        keys = keys * 0x5851F42D4C957F2D + padded[:, offset : offset + length] * 0x2545F4914F6CDD1D
-    return keys
-
-
 def _batches(lengths: list[int], budget: int) -> list[range]:
     """Split increasing lengths into consecutive runs whose padded size stays within the budget."""
     batches, start = [], 0
@@ -420,4 +407,4 @@ def _batches(lengths: list[int], budget: int) -> list[range]:
     return batches
 
 
-__all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel", "hide_bases"]
+__all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel"]

@@ -1,4 +1,4 @@
-"""The alphabet: DNA strings to nucleotide ids and back, and the reverse complement.
+"""The alphabet: DNA strings to nucleotide ids and back, the reverse complement, and what is done to ids in batches.
 
 Nucleotide ids are the canonical form of a sequence in VQDNA:
 
@@ -14,6 +14,7 @@ Not handled here: FASTA files (they are read by the package) and codes (the toke
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 
 BASES = "ACGT"
@@ -143,3 +144,23 @@ def hide_padding(nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tens
     if nucleotide_ids is None or attention_mask is None:
         return nucleotide_ids
     return nucleotide_ids.masked_fill(attention_mask == 0, PAD_NUCLEOTIDE_ID)
+
+
+def hide_bases(nucleotide_ids: torch.Tensor, ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Hide each known base with probability `ratio` (nucleotide id 5): the input of denoising vocabulary learning.
+
+    Args:
+        nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`).
+    """
+    draw = torch.rand(nucleotide_ids.shape, generator=generator, device=nucleotide_ids.device)
+    return nucleotide_ids.masked_fill((draw < ratio) & (nucleotide_ids < UNKNOWN_ID), MASK_NUCLEOTIDE_ID)
+
+
+def context_keys(nucleotide_ids: torch.Tensor, mask: torch.Tensor, halo: int) -> torch.Tensor:
+    """A hash of the bases each position sees, of shape `(b, l)`: names a latent wherever it stands in a batch."""
+    padded = F.pad(torch.where(mask, nucleotide_ids + 1, 0), (halo, halo))
+    length = nucleotide_ids.shape[1]
+    keys = torch.zeros_like(nucleotide_ids)
+    for offset in range(2 * halo + 1):
+        keys = keys * 0x5851F42D4C957F2D + padded[:, offset : offset + length] * 0x2545F4914F6CDD1D
+    return keys

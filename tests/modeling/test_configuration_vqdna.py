@@ -9,6 +9,7 @@ from transformers import AutoConfig, BertConfig, ModernBertConfig
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig
 from vqdna_hf.modeling.configuration_vqdna import CODEC_PRESETS, ENCODER_PRESETS, encoder_config_from_preset
+from vqdna_hf.modeling.repository_vqdna import FORMAT_VERSION
 
 
 def test_paper_defaults():
@@ -232,3 +233,21 @@ def test_configs_do_not_share_lists():
     preset = VQDNACodecConfig.from_preset("paper-hrq")
     preset.codebook_sizes.append(3)
     assert VQDNACodecConfig.from_preset("paper-hrq").codebook_sizes == [768, 1536]
+
+
+@pytest.mark.parametrize("config_class", [VQDNACodecConfig, VQDNAConfig])
+def test_a_newer_format_is_refused_with_both_versions(config_class, tmp_path):
+    config_class.from_preset("tiny").save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    assert saved["format_version"] == FORMAT_VERSION
+    path.write_text(json.dumps(saved | {"format_version": FORMAT_VERSION + 1, "a_field_of_the_future": 1}))
+    with pytest.raises(ValueError, match=f"format_version {FORMAT_VERSION + 1}.*up to {FORMAT_VERSION}.*pip install"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_an_unknown_field_of_the_same_format_does_no_harm(tmp_path):
+    VQDNAConfig.from_preset("tiny").save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"note": "from somebody's pipeline"}))
+    assert AutoConfig.from_pretrained(tmp_path).hidden_size == 32

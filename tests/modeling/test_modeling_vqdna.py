@@ -267,3 +267,22 @@ def test_the_vocabulary_cannot_be_resized():
     with pytest.raises(ValueError, match=f"has {model.config.vocab_size} ids.* resized to 7"):
         model.resize_token_embeddings(7)
     assert model.get_input_embeddings() is table
+
+
+# long sequences
+
+
+def test_rotary_positions_have_no_end():
+    """The tiny encoder is configured for 512 positions, as most are for some number."""
+    model, ids = tiny_model(VQDNAModel), ragged_nucleotides([2000])
+    with torch.no_grad():
+        states = model(nucleotide_ids=ids).last_hidden_state
+    assert states.shape == (1, 2002, 32) and torch.isfinite(states).all()
+
+
+def test_learned_positions_end_with_a_word_of_advice():
+    model = tiny_model(VQDNAModel, "bert")
+    with torch.no_grad():
+        assert model(nucleotide_ids=ragged_nucleotides([62])).last_hidden_state.shape == (1, 64, 32)
+    with pytest.raises(ValueError, match=r"65 positions.*the 64 .*bert.*max_length=64"):
+        model(nucleotide_ids=ragged_nucleotides([63]))

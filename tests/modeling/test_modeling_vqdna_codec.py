@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel
-from vqdna_hf.modeling.modeling_vqdna_codec import hide_bases
+from vqdna_hf.modeling.nucleotides_vqdna import hide_bases
 
 
 KINDS = {"vq": [16], "rq": [8, 8], "hrq": [8, 16]}
