@@ -30,7 +30,7 @@ DEPENDENCIES = [
 
 EXTRAS = {
     "viz": ["matplotlib>=3.8", "umap-learn>=0.5.6"],
-    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.7"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.7", "torch>=2.8"],
     "dev": [
         "build>=1.2",
         "einops>=0.8",

@@ -143,7 +143,7 @@ def write_graph(graph: nn.Module, inputs: dict, outputs: list[str], path: Path, 
     Raises:
         ValueError: the exporter gives up; says why.
     """
-    # the bounds are for PyTorch 2.6, which counts elements in 32 bits; they are not written
+    # the bounds are for PyTorch 2.8, which counts elements in 32 bits; they are not written
     free = {0: torch.export.Dim("batch", max=1 << 15), 1: torch.export.Dim("length", max=1 << 24)}
     try:
         with _quiet(), torch.no_grad():
