@@ -30,6 +30,9 @@ kind, place, sequence = sys.argv[1:]
 import torch
 import transformers
 
+# transformers imports these when they are first used, which is no part of loading
+from transformers import AutoModel, AutoTokenizer, BertModel, ModernBertModel, PreTrainedTokenizerFast
+
 torch.set_num_threads(1)
 if kind.startswith("vqdna"):
     import vqdna_hf
