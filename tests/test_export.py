@@ -19,6 +19,7 @@ from vqdna_hf import (
     VQDNAForSequenceClassification,
     VQDNATokenizer,
     export,
+    export_graphs,
 )
 from vqdna_hf.cli import main
 from vqdna_hf.export import ExportArguments
@@ -199,6 +200,22 @@ def test_a_wrong_graph_is_an_error_and_leaves_nothing(monkeypatch, tmp_path, tok
         export.export(arguments(tokenizer_dir, output=str(tmp_path / "out")))
     monkeypatch.setattr("vqdna_hf.export_checks._check_ids", lambda *args: None)
     with pytest.raises(ValueError, match=r"other codes than PyTorch at [\d,]+ of [\d,]+ bases"):
+        export.export(arguments(tokenizer_dir, output=str(tmp_path / "out")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_failures_of_the_libraries_are_one_sentence(monkeypatch, tmp_path, tokenizer_dir, same_tokenizer):
+    def fails(*args, **kwargs):
+        raise torch.onnx.OnnxExporterError("no such operator\nand a page of details")
+
+    monkeypatch.setattr(Liar, "run", fails)
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "open_session", lambda path: Liar(open_session(path)))
+        with pytest.raises(ValueError, match=r"onnxruntime cannot run the graph on nucleotide_ids of shape \(1, 1\)"):
+            export.export(arguments(tokenizer_dir, output=str(tmp_path / "out")))
+    monkeypatch.setattr(export, "write_graph", export_graphs.write_graph)
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    with pytest.raises(ValueError, match=r"cannot make tokenizer\.onnx \(no such operator\)"):
         export.export(arguments(tokenizer_dir, output=str(tmp_path / "out")))
     assert not list(tmp_path.iterdir())
 
