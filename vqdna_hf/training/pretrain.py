@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from ..data import Corpus
 from ..hub.model_card_callback import ModelCardCallback
@@ -33,6 +33,10 @@ from .train_tokenizer import apply_recipe, training_arguments
 
 logger = logging.getLogger(__name__)
 
+# the name since transformers 5.23, which deprecates the older one
+CHECKPOINTING = (
+    "activation_checkpointing" if hasattr(TrainingArguments, "activation_checkpointing") else "gradient_checkpointing"
+)
 # Appendix A, stage 2; steps, batch and lengths are options because they scale with the corpus
 PAPER_RECIPE = {"learning_rate": 5e-4, "weight_decay": 0.01, "mask_ratio": 0.25, "masking": "token"}
 
@@ -106,7 +110,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
     if arguments.lora:
         model = get_peft_model(model, lora_config(model))
     training = training_arguments(
-        arguments, output, activation_checkpointing=arguments.gradient_checkpointing, label_names=["labelled"]
+        arguments, output, **{CHECKPOINTING: arguments.gradient_checkpointing}, label_names=["labelled"]
     )
     num_windows = arguments.max_steps * windows_per_step(training)
     train = MaskedWindows(corpus.split("train"), num_windows, masking, arguments.seed, arguments.random_strand)
