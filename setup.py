@@ -9,23 +9,24 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 REPOSITORY = "https://github.com/vqdna-hf/vqdna_hf"
 
+# each lower bound is an existing version; `make test-min` runs the tests with all of them at once
 DEPENDENCIES = [
-    "accelerate>=1.1",
+    "accelerate>=1.3",
     "datasets>=4.0",
     "dnaio>=1.2",
     "evaluate>=0.4.6",
-    "huggingface-hub>=1.0",
+    "huggingface-hub>=1.5",
     "numpy>=1.26",
     "pandas>=2.1",
-    "peft>=0.18",
-    "pyarrow>=21.0",
-    "safetensors>=0.5",
+    "peft>=0.19",
+    "pyarrow>=15.0",
+    "safetensors>=0.4.3",
     "scikit-learn>=1.4",
-    "scipy>=1.11",
-    "tokenizers>=0.22",
+    "scipy>=1.11.1",
+    "tokenizers>=0.22.1",
     "torch>=2.6",
     "tqdm>=4.66.3",
-    "transformers>=5.23,<6",
+    "transformers>=5.10.1,<6",
 ]
 
 EXTRAS = {
@@ -45,6 +46,8 @@ EXTRAS = {
         "typos>=1.30",
         "vector-quantize-pytorch>=1.20",
     ],
+    # the lower bounds themselves; torch is installed first, from wherever TORCH in the Makefile says
+    "min": [re.sub(r">=([^,]+).*", r"==\1", needed) for needed in DEPENDENCIES if not needed.startswith("torch>")],
 }
 
 

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import vqdna_hf.modeling.nucleotides_vqdna as installed_module
 
@@ -171,6 +172,21 @@ def test_wheel_carries_metadata(wheel):
     assert "License-Expression: Apache-2.0" in metadata
     assert "Requires-Python: >=3.11" in metadata
     assert "vqdna = vqdna_hf.cli:main" in scripts
+
+
+def test_the_extra_min_pins_every_lower_bound_but_torch(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = [archive.read(name).decode() for name in archive.namelist() if name.endswith("dist-info/METADATA")]
+    required = [Requirement(line) for line in re.findall(r"^Requires-Dist: (.+)$", metadata, re.MULTILINE)]
+    bounds = {
+        needed.name: f"=={bound.version}"
+        for needed in required
+        for bound in needed.specifier
+        if needed.marker is None and bound.operator == ">="
+    }
+    assert bounds.pop("torch")
+    assert bounds == {needed.name: str(needed.specifier) for needed in required if "min" in str(needed.marker)}
+    assert "transformers" in bounds
 
 
 def test_installed_wheel_imports_from_an_empty_directory(wheel, tmp_path):
