@@ -1,23 +1,22 @@
 """Turn DNA strings into codes and back: ids, tokens, offsets, hidden bases, decoding.
 
-Trains: nothing (without --tokenizer, a small vocabulary first). On: the strings given. Takes: seconds; half a minute
-on one CPU core with the training.
+    python examples/01_tokenize.py --model small/model ACGTTGCANACGT
+
+Trains: nothing. On: the strings given. Takes: seconds.
 """
 
 import argparse
-from pathlib import Path
 
-from small_data import new_directory, small_tokenizer
 from transformers import AutoTokenizer
 
 import vqdna_hf  # noqa: F401  registers the classes, so that no remote code is needed
 
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("sequences", nargs="*", default=["ACGTTGCANACGT", "acguacgu", "TATA[MASK][MASK]AAGGC"])
-parser.add_argument("--tokenizer", type=Path, help="tokenizer directory; a small one is trained when not given")
+parser.add_argument("--model", required=True, help="directory or repository of a model or a tokenizer")
 args = parser.parse_args()
-tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or small_tokenizer(new_directory()))
+tokenizer = AutoTokenizer.from_pretrained(args.model)
 
 # one id per base; [MASK] is hidden from the network before it sees the string, N becomes [UNK]
 batch = tokenizer(args.sequences, padding=True, return_offsets_mapping=True, return_tensors="pt")
