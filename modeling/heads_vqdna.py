@@ -102,7 +102,7 @@ class VQDNAPooling(nn.Module):
         """
         if self.kind == "cls":  # before the first base, which padding on the left moves
             first = (mask.long().argmax(dim=1) - 1).clamp(min=0)
-            return hidden_states[torch.arange(len(first), device=first.device), first]
+            return hidden_states[torch.arange(first.shape[0], device=first.device), first]
         pooled = []
         if self.kind in ("mean", "mean+max"):
             weights = mask.unsqueeze(-1).to(hidden_states.dtype)

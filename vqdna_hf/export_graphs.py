@@ -59,18 +59,6 @@ class TokenizerGraph(nn.Module):
         return codes, torch.where(special >= 0, special, pack_codes(codes, self.codec.config.codebook_sizes))
 
 
-class FirstPooling(nn.Module):
-    """`pooling="cls"` of `VQDNAPooling`, written so that the batch size stays free."""
-
-    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """
-        Args:
-            hidden_states (`torch.FloatTensor` of shape `(b, l, h)`), mask (`torch.BoolTensor` of shape `(b, l)`).
-        """
-        first = (mask.long().argmax(dim=1) - 1).clamp(min=0)
-        return hidden_states.gather(1, first[:, None, None].expand(-1, -1, hidden_states.shape[-1])).squeeze(1)
-
-
 class ModelGraph(nn.Module):
     """Ids and mask, or bases, in; what the model predicts out, of both strands if the model averages them."""
 
@@ -106,19 +94,15 @@ class ModelGraph(nn.Module):
 def exportable(model: VQDNAPreTrainedModel):
     """The model without what a graph cannot hold, for the time of the export."""
     encoder, config = model.base_model.encoder, model.config
-    attention, strand_average, pooling = encoder.config._attn_implementation, config.strand_average, None
+    attention, strand_average = encoder.config._attn_implementation, config.strand_average
     # subtle: what the fused attention gives for padding that sees only padding is another number in each runtime
     encoder.set_attn_implementation("eager")
     config.strand_average = False  # `ModelGraph` averages: the model would need bases to do it
-    if config.pooling == "cls" and hasattr(model, "pooling"):
-        model.pooling, pooling = FirstPooling(), model.pooling
     try:
         yield
     finally:
         encoder.set_attn_implementation(attention)
         config.strand_average = strand_average
-        if pooling is not None:
-            model.pooling = pooling
 
 
 @contextmanager

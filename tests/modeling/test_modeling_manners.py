@@ -1,8 +1,5 @@
 """The manners of a transformers model, as a mixin: what users expect of `from_pretrained`, `forward` and `save`."""
 
-import logging
-import warnings
-
 import pytest
 import torch
 from test_modeling_common import largest_difference, ragged_nucleotides, tensors_of, tiny_config, tiny_model
@@ -25,15 +22,8 @@ def outputs(model, **kwargs):
         return model(nucleotide_ids=ragged_nucleotides(), **kwargs)
 
 
-@pytest.fixture
-def quiet_transformers():
-    """For names that transformers has replaced, which users still write: their warning is not ours to fail on."""
-    handlers, logger = logging.getLogger("transformers").handlers[:], logging.getLogger("transformers")
-    logger.handlers = [handler for handler in handlers if type(handler).__name__ != "DeprecationsFail"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logger.handlers = handlers
+# names that transformers has replaced, which users still write: its warnings are not ours to fail on
+older_names = pytest.mark.filterwarnings("ignore:.*deprecated.*:FutureWarning:transformers")
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -96,7 +86,8 @@ class ModelManners:
         assert loaded.fingerprint() == model.fingerprint()
         assert largest_difference(outputs(loaded), outputs(model)) <= (0.3 if wanted != torch.float32 else 1e-6)
 
-    def test_the_older_name_of_dtype(self, encoder, tmp_path, quiet_transformers):
+    @older_names
+    def test_the_older_name_of_dtype(self, encoder, tmp_path):
         self.saved(encoder, tmp_path)
         loaded = self.model_class.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
         assert loaded.base_model.projection.weight.dtype == torch.bfloat16
@@ -154,7 +145,8 @@ class ModelManners:
 
     # training
 
-    def test_checkpointing_by_its_older_name(self, encoder, quiet_transformers):
+    @older_names
+    def test_checkpointing_by_its_older_name(self, encoder):
         model = tiny_model(self.model_class, encoder).train()
         model.gradient_checkpointing_enable()
         assert model.is_gradient_checkpointing

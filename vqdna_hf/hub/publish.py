@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # what an earlier upload may have left in a repository, where it would be read beside, or instead of, the new files
 _REPLACED = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json"),
-    *("adapter_config.json", "adapter_model.safetensors"),
+    *("adapter_config.json", "adapter_model.safetensors", "onnx/*"),
     *("tokenizer_config.json", "special_tokens_map.json", "codec.safetensors", "codec_config.json", "results.json"),
 )
 
@@ -67,7 +67,7 @@ def publish(arguments: PublishArguments) -> dict:
         _report_left_out(directory, stage(directory, staging, kind, arguments.repo_id, base_name))
         logger.info("Loading the %s in fresh processes, with and without the package ...", kind)
         verify(staging, kind, None if base is None else stage_base(base, Path(temporary) / "base"))
-        files = {path.name: path.stat().st_size for path in sorted(staging.iterdir()) if path.is_file()}
+        files = {name: path.stat().st_size for name, path in _files(staging).items()}
         result = {"kind": kind, "files": files, "url": None, "commit": None}
         if arguments.dry_run:
             _print_files(files)
@@ -154,10 +154,17 @@ def upload(staging: Path, repo_id: str, message: str, private: bool = False, rev
 
 
 def _operations(staging: Path, stored: set[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
-    files = sorted(path for path in staging.iterdir() if path.is_file())
-    gone = sorted(stored - {path.name for path in files})
+    files = _files(staging)
+    gone = sorted(stored - set(files))
     stale = [name for name in gone if any(fnmatch(name, pattern) for pattern in _REPLACED)]
-    return [CommitOperationAdd(path.name, path) for path in files] + [CommitOperationDelete(name) for name in stale]
+    added = [CommitOperationAdd(name, path) for name, path in files.items()]
+    return added + [CommitOperationDelete(name) for name in stale]
+
+
+def _files(staging: Path) -> dict[str, Path]:
+    """Every file by its name in the repository."""
+    paths = sorted(path for path in staging.rglob("*") if path.is_file())
+    return {path.relative_to(staging).as_posix(): path for path in paths}
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ _ADAPTER, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TOKENIZER = ["tokenizer_config.json", "codec.safetensors", "codec_config.json"]
 _IF_ANY = ["special_tokens_map.json", "results.json", "LICENSE"]
+_ONNX = ["onnx/export.json", "onnx/tokenizer.onnx", "onnx/model.onnx"]
 _KINDS = {"vqdna": "model", "vqdna_codec": "vocabulary"}
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 # what a card is made from, but no part of a repository
@@ -75,7 +76,10 @@ def files_to_publish(directory: Path, kind: str) -> list[str]:
         names = ["config.json", *(_model_weights(directory) or [_WEIGHTS]), *_TOKENIZER]
     for name in names:
         _check_file(directory / name)
-    return names + [name for name in _IF_ANY if (directory / name).is_file()]
+    names += [name for name in (*_IF_ANY, *_ONNX) if (directory / name).is_file()]
+    if _ONNX[0] in names:
+        _check_export(directory)
+    return names
 
 
 def _model_weights(directory: Path) -> list[str]:
@@ -85,6 +89,18 @@ def _model_weights(directory: Path) -> list[str]:
     if (directory / _INDEX).is_file():
         return [_INDEX, *sorted(set(read_json(directory / _INDEX).get("weight_map", {}).values()))]
     return []
+
+
+def _check_export(directory: Path):
+    """Whether the ONNX files beside a model are of its vocabulary; they are not made again when it is saved anew."""
+    theirs = read_json(directory / _ONNX[0]).get("vocabulary_fingerprint")
+    tokenizer = directory / _TOKENIZER[0]
+    ours = read_json(tokenizer).get("vocabulary_fingerprint") if tokenizer.is_file() else theirs
+    if theirs != ours:
+        raise ValueError(
+            f"{directory / 'onnx'} was exported with the vocabulary {theirs}, but the directory's is {ours}: run "
+            f"`vqdna export {directory}` again, or remove it."
+        )
 
 
 def _check_file(path: Path):
@@ -123,6 +139,7 @@ def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: s
     names = files_to_publish(directory, kind)
     staging.mkdir(parents=True)
     for name in names:
+        (staging / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(directory / name, staging / name)
     if (staging / "results.json").is_file():
         _write_json(staging / "results.json", without_paths(read_json(staging / "results.json")))
