@@ -1,0 +1,41 @@
+"""The catalogue of datasets, as a table to read or as JSON."""
+
+import json
+from dataclasses import dataclass
+
+from ..data.catalogue import list_tasks
+from ..training.arguments import option
+
+
+_COLUMNS = ("name", "family", "organism", "metric", "classes", "length", "train / dev / test")
+
+
+@dataclass(kw_only=True)
+class TasksArguments:
+    """The datasets of the paper."""
+
+    family: str | None = option(None, "only one family: EMP, TFP-H, TFP-M, PD, CPD, SSP, CVC, EEP or SC")
+    json: bool = option(False, "print everything the catalogue knows, as JSON")
+
+
+def tasks(arguments: TasksArguments) -> list[dict]:
+    """Print and return the catalogue, or one family of it.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    found = [task.to_dict() for task in list_tasks(arguments.family)]
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return found
+    rows = [_COLUMNS, *(_row(task) for task in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    return found
+
+
+def _row(task: dict) -> tuple[str, ...]:
+    counts = " / ".join(str(task["counts"].get(split, "-")) for split in ("train", "dev", "test"))
+    classes = str(len(task["classes"]) or "-")
+    return (*(task[key] for key in ("name", "family", "organism", "metric")), classes, str(task["length"]), counts)
