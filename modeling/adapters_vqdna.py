@@ -52,32 +52,41 @@ class VQDNAAdapterMixin:
 
     @peft_config.setter
     def peft_config(self, configs: dict):
-        self._put_on_all(configs)
+        self.__dict__.setdefault("_accepted_adapters", [])
+        self._accept_all(configs)
         self.__dict__["_peft_config"] = configs
 
     @peft_config.deleter
     def peft_config(self):
-        del self.__dict__["_peft_config"]
+        del self.__dict__["_peft_config"], self.__dict__["_accepted_adapters"]
 
     # subtle: a second adapter enters PEFT's own dictionary of configurations unseen; its weights do not
 
     def _load_from_state_dict(self, *args, **kwargs):
-        self._put_on_all(self.__dict__.get("_peft_config", {}))
+        self._accept_all(self.__dict__.get("_peft_config", {}))
         super()._load_from_state_dict(*args, **kwargs)
 
     def _save_to_state_dict(self, *args, **kwargs):
-        self._put_on_all(self.__dict__.get("_peft_config", {}))
+        self._accept_all(self.__dict__.get("_peft_config", {}))
         super()._save_to_state_dict(*args, **kwargs)
 
-    def _put_on_all(self, configs: dict):
+    def _accept_all(self, configs: dict):
+        """Take the heads of adapters that come with one, and record the model's in all."""
+        accepted = self.__dict__.get("_accepted_adapters", [])
         for name, config in configs.items():
-            self._put_on(name, config)
+            if not any(config is other for other in accepted):
+                self._accept(name, config)
+                accepted.append(config)
+            head = {field: getattr(self.config, field) for field in self.adapter_fields}
+            record = {"vocabulary_fingerprint": self.fingerprint(), "head": head}
+            config.auto_mapping = (config.auto_mapping or {}) | {_RECORD: copy.deepcopy(record)}
 
-    def _put_on(self, name: str, config):
-        """Check an adapter's vocabulary and take its head, or record both in the configuration of a new one.
+    def _accept(self, name: str, config):
+        """Check the vocabulary of an adapter that is put on, and take its head if it brings one.
 
         Raises:
-            ValueError: the adapter was trained with another vocabulary; names both.
+            ValueError: the adapter was trained with another vocabulary, names both; or with another head than those
+                that the model already carries.
         """
         ours, theirs = self.fingerprint(), recorded_vocabulary(config)
         if theirs not in (None, ours):
@@ -86,22 +95,13 @@ class VQDNAAdapterMixin:
                 f"its weights mean nothing here. Load it on the model it was trained on"
                 f"{_named(config.base_model_name_or_path)}."
             )
-        record = (config.auto_mapping or {}).get(_RECORD)
-        if record is None:
-            head = {field: getattr(self.config, field) for field in self.adapter_fields}
-            config.auto_mapping = (config.auto_mapping or {}) | {
-                _RECORD: copy.deepcopy({"vocabulary_fingerprint": ours, "head": head})
-            }
-        else:
-            self._take_head(name, record.get("head", {}))
-
-    def _take_head(self, name: str, head: dict):
-        head = {field: value for field, value in head.items() if field in self.adapter_fields}
+        head = recorded_head({"auto_mapping": config.auto_mapping})
+        head = {field: head[field] for field in self.adapter_fields if head.get(field) is not None}
         if "id2label" in head:  # JSON has no keys but strings
             head["id2label"] = {int(index): label for index, label in head["id2label"].items()}
         if all(getattr(self.config, field) == value for field, value in head.items()):
             return
-        if len(set(self.__dict__.get("_peft_config", {})) - {name}) > 0:
+        if self.__dict__["_accepted_adapters"]:
             raise ValueError(
                 f"The adapter {name!r} has another head than the adapters that this model already carries (labels or "
                 "pooling differ). Load it on a model of its own."

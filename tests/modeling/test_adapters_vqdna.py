@@ -1,5 +1,6 @@
 """Adapters: the codec stays, the head travels along, and an adapter of another vocabulary is refused."""
 
+import copy
 import json
 import warnings
 
@@ -18,6 +19,8 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    Trainer,
+    TrainingArguments,
     pipeline,
 )
 
@@ -261,3 +264,51 @@ def test_unloading_leaves_the_model_as_it_was():
     before = logits(model)
     unloaded = adapted(model).unload()
     assert largest_difference([logits(unloaded)], [before]) == 0 and not hasattr(unloaded, "peft_config")
+
+
+# training and saving
+
+
+def test_saving_leaves_the_head_alone():
+    """What changes in the configuration while an adapter trains is recorded, and is no reason for another head."""
+    model = adapted(tiny_model(VQDNAForSequenceClassification))
+    head = model.base_model.model.classifier.modules_to_save["default"].dense.weight
+    model(nucleotide_ids=ragged_nucleotides(), labels=torch.tensor([1, 0, 1]))  # which sets `problem_type`
+    model.config.id2label = {0: "other", 1: "promoter"}
+    state = model.state_dict()
+    model.load_state_dict(state)
+    assert model.base_model.model.classifier.modules_to_save["default"].dense.weight is head
+    record = model.peft_config["default"].auto_mapping["vqdna"]["head"]
+    assert record["id2label"] == {0: "other", 1: "promoter"}
+    assert record["problem_type"] == "single_label_classification"
+
+
+def test_a_plain_trainer_keeps_the_head_it_trains(tmp_path):
+    rows = [{"nucleotide_ids": row, "labels": number % 2} for number, row in enumerate(ragged_nucleotides([20] * 16))]
+    model = adapted(tiny_model(VQDNAForSequenceClassification))
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path),
+        num_train_epochs=2,
+        per_device_train_batch_size=4,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        report_to="none",
+        use_cpu=True,
+    )
+    trainer = Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=rows)
+    head = model.base_model.model.classifier.modules_to_save["default"].dense.weight
+    trainer.train()
+    assert model.base_model.model.classifier.modules_to_save["default"].dense.weight is head
+    trainer.save_model()
+    expected = logits(model)
+    base = tiny_model(VQDNAForSequenceClassification)
+    assert torch.equal(logits(PeftModel.from_pretrained(base, tmp_path)), expected)
+
+
+def test_a_copy_of_an_adapted_model_is_one_of_its_own(adapter):
+    directory, expected = adapter
+    model = copy.deepcopy(AutoPeftModelForSequenceClassification.from_pretrained(directory))
+    assert torch.equal(logits(model), expected)
+    model.load_state_dict(model.state_dict())
+    assert torch.equal(logits(model), expected)
