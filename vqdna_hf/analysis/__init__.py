@@ -1,1 +1,1 @@
-"""What a vocabulary or a model is worth: linear probes, sizes and costs."""
+"""What a vocabulary or a model is worth, and a dataset: linear probes, sizes and costs, audits."""
