@@ -251,7 +251,7 @@ class VQDNAConfig(PreTrainedConfig):
             Whether the codec stays as it is. If `False`, gradients reach the codec's encoder straight through the
             quantizer (the code vectors themselves never move), which needs `nucleotide_ids` as input.
         base_loss_weight (`float`, *optional*, defaults to 1.0): Weight of the base head's cross-entropy.
-        pooling (`str`, *optional*, defaults to `"mean"`):
+        pooling (`str`, *optional*, defaults to `"mean+max"`):
             `mean`, `max`, `mean+max` over the bases (not padding, [CLS] or [SEP]), `cls`, or `bins`: the maximum in
             each of `pooling_bins` equal parts of the sequence, concatenated.
         pooling_bins (`int`, *optional*, defaults to 8): Parts of the sequence for `pooling="bins"`.
@@ -278,7 +278,7 @@ class VQDNAConfig(PreTrainedConfig):
     encoder_config: dict | PreTrainedConfig | None = None
     freeze_codec: bool = True
     base_loss_weight: float | int = 1.0
-    pooling: str = "mean"
+    pooling: str = "mean+max"
     pooling_bins: int = 8
     classifier_dropout: float | int = 0.1
     strand_average: bool = False

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+# weights of the other heads, which a model opened with one head leaves in the file without a word
+_MASKED_HEAD = [r"^head\.", r"^level_decoder\.", r"^base_decoder\."]
+_CLASSIFIER = [r"^classifier\."]
+
 
 @dataclass
 class VQDNAMaskedLMOutput(ModelOutput):
@@ -61,6 +65,8 @@ class VQDNAMaskedLMOutput(ModelOutput):
 
 class VQDNAModel(VQDNAPreTrainedModel):
     """Codes or bases in, one vector per position out: frozen code vectors -> projection -> a transformers encoder."""
+
+    _keys_to_ignore_on_load_unexpected = [*_MASKED_HEAD, *_CLASSIFIER]
 
     def __init__(self, config: VQDNAConfig):
         super().__init__(config)
@@ -214,6 +220,8 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
     The levels' heads are independent, so that they give no probability of a base: the base head does.
     """
 
+    _keys_to_ignore_on_load_unexpected = _CLASSIFIER
+
     def __init__(self, config: VQDNAConfig):
         super().__init__(config)
         self.vqdna = VQDNAModel(config)
@@ -274,6 +282,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
 class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
     """One prediction per sequence: single-label, multi-label or regression, as `config.problem_type` says."""
 
+    _keys_to_ignore_on_load_unexpected = _MASKED_HEAD
     adapter_fields = (
         "id2label",
         "label2id",
@@ -346,6 +355,7 @@ class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
 class VQDNAForTokenClassification(VQDNAPreTrainedModel):
     """One prediction per base (and per special token, whose labels should be -100)."""
 
+    _keys_to_ignore_on_load_unexpected = _MASKED_HEAD
     adapter_fields = ("id2label", "label2id", "classifier_dropout")
 
     def __init__(self, config: VQDNAConfig):

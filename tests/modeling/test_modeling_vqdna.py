@@ -172,7 +172,7 @@ def test_embeddings_as_input():
         hidden = model.vqdna(inputs_embeds=embeds).last_hidden_state
         expected = model.vqdna(nucleotide_ids=inputs).last_hidden_state
     assert torch.equal(hidden, expected)
-    assert model.pooling(hidden, mask.bool()).shape == (1, 32)
+    assert model.pooling(hidden, mask.bool()).shape == (1, 64)  # mean and maximum
 
 
 def test_the_table_of_the_encoder_holds_the_special_tokens():
@@ -286,3 +286,14 @@ def test_learned_positions_end_with_a_word_of_advice():
         assert model(nucleotide_ids=ragged_nucleotides([62])).last_hidden_state.shape == (1, 64, 32)
     with pytest.raises(ValueError, match=r"65 positions.*the 64 .*bert.*max_length=64"):
         model(nucleotide_ids=ragged_nucleotides([63]))
+
+
+def test_the_weights_of_other_heads_are_no_news(tmp_path, caplog):
+    """A pre-trained model opened for another use says which weights are new, and nothing of those it leaves."""
+    tiny_model(VQDNAForMaskedLM).save_pretrained(tmp_path)
+    with caplog.at_level("WARNING", logger="transformers"):
+        VQDNAModel.from_pretrained(tmp_path)
+        assert not caplog.records
+        VQDNAForSequenceClassification.from_pretrained(tmp_path)
+    text = caplog.text
+    assert "classifier.out_proj.weight" in text and "level_decoder" not in text

@@ -44,7 +44,7 @@ class TrainTokenizerArguments(RunArguments):
     """Stage 1: learn a vocabulary from FASTA files."""
 
     fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
-    preset: str = option("small", "architecture: paper-vq, paper-hrq, small, tiny")
+    preset: str = option("small", "architecture: paper-vq, paper-hrq, small, or tiny, which is for tests and learns little")
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and no hidden bases")
     quantizer: str | None = option(None, "vq, rq or hrq, instead of the preset's")
     codebook_sizes: list[int] = option([], "codes of each level, instead of the preset's")
@@ -80,7 +80,7 @@ class PretrainArguments(RunArguments):
     corpus: str = required("directory that `vqdna tokenize` wrote")
     tokenizer: str = required("tokenizer directory")
     model: str | None = option(None, "pre-trained model to go on from; a new encoder when not given")
-    preset: str = option("small", "encoder: paper, paper-bert, small, tiny")
+    preset: str = option("small", "encoder: paper, paper-bert, small, or tiny, which is for tests")
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and `token` masking")
     masking: str = option("base", "base (hide bases, then tokenize), token (the paper's) or span")
     mask_ratio: float = option(0.25, "fraction of the bases to predict")
