@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -242,3 +243,24 @@ def test_the_order_of_the_splice_classes_is_read_off_the_site(data_dir):
     )
     assert sum(sequence[198:200] == "AG" for sequence in acceptors) > 0.95 * len(acceptors)
     assert sum(sequence[200:202] == "GT" for sequence in donors) > 0.95 * len(donors)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "window", "positive"),
+    [
+        # the initiator: a pyrimidine, then a purine at the start of transcription
+        ("prom_core_tata", "[CT][AG]", (32, 34), "promoter"),
+        ("prom_core_notata", "[CT][AG]", (32, 34), "promoter"),
+        ("prom_300_tata", "[CT][AG]", (248, 250), "promoter"),
+        # half of the motif of MAFK, on either strand, near the centre of the peak
+        ("mouse/3", "TGCTGA|TCAGCA", (30, 71), "bound"),
+    ],
+)
+def test_the_order_of_the_classes_is_read_off_a_motif(data_dir, name, pattern, window, positive):
+    rows = load_task(name, data_dir)["test"]
+    assert get_task(name).label_order == "measured"
+    label_of_motif, shares = rows.features["label"].str2int(positive), {}
+    for label in (0, 1):
+        texts = [text[slice(*window)] for text, own in zip(rows["sequence"], rows["label"]) if own == label]
+        shares[label] = sum(bool(re.search(pattern, text)) for text in texts) / len(texts)
+    assert shares[label_of_motif] > 1.5 * shares[1 - label_of_motif]
