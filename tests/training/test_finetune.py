@@ -77,6 +77,12 @@ def load_adapter(directory) -> PeftModel:
     return AutoPeftModelForSequenceClassification.from_pretrained(directory)
 
 
+def test_classes_of_a_known_task_have_names(tmp_path, model_dir):
+    data = write_task(tmp_path / "GUE" / "mouse" / "3", lambda planted, rng: planted)
+    finetune(finetune_arguments(data, model_dir, tmp_path / "out", mode="lora"))
+    assert load_adapter(tmp_path / "out").config.id2label == {0: "not bound", 1: "bound"}
+
+
 # every mode
 
 

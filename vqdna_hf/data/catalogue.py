@@ -135,6 +135,20 @@ def get_task(name: str) -> Task:
     raise ValueError(f"There is no task {name!r}. {hint}")
 
 
+def class_names(place: str | Path, num_labels: int) -> tuple[str, ...]:
+    """The classes of the task that a directory or a name says it holds, for example `GUE/mouse/3`; none if unknown.
+
+    An order of classes that nothing supports is not taken.
+    """
+    parts = Path(place).parts
+    known = {key.lower(): task for task in _tasks() for key in (task.name, *task.aliases)}
+    for name in ("/".join(parts[-2:]), parts[-1] if parts else ""):
+        task = known.get(name.lower())
+        if task is not None and len(task.classes) == num_labels and task.label_order != "not documented":
+            return task.classes
+    return ()
+
+
 def list_species(category: str | None = None) -> tuple[Species, ...]:
     """The species of Table A1, or those of one category (upper or lower case).
 

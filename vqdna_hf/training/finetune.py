@@ -11,6 +11,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from ..analysis.linear_probe import LinearProbe
 from ..data import TaskInfo, load_task_files
+from ..data.catalogue import class_names
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
@@ -112,10 +113,14 @@ def build_model(
     arguments: FinetuneArguments, info: TaskInfo, tokenizer: VQDNATokenizer
 ) -> VQDNAForSequenceClassification:
     """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
+    names = class_names(arguments.task or Path(arguments.data).resolve(), info.num_labels)
+    labels = {"num_labels": info.num_labels}
+    if names and info.problem_type != "regression":
+        labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     loaded = VQDNAForSequenceClassification.from_pretrained(
         # an adapter records this path, and should find its model from any working directory
         str(Path(arguments.model).resolve()),
-        num_labels=info.num_labels,
+        **labels,
         problem_type=info.problem_type,
         pooling=arguments.pooling,
         pooling_bins=arguments.pooling_bins,
