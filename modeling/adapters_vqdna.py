@@ -73,21 +73,33 @@ class VQDNAAdapterMixin:
     def _accept_all(self, configs: dict):
         """Take the heads of adapters that come with one, and record the model's in all."""
         accepted = self.__dict__.get("_accepted_adapters", [])
-        for name, config in configs.items():
+        for name, config in list(configs.items()):
             if not any(config is other for other in accepted):
-                self._accept(name, config)
+                try:
+                    self._accept(name, config)
+                except ValueError:
+                    del configs[name]  # PEFT has entered it already
+                    raise
                 accepted.append(config)
-            head = {field: getattr(self.config, field) for field in self.adapter_fields}
-            record = {"vocabulary_fingerprint": self.fingerprint(), "head": head}
-            config.auto_mapping = (config.auto_mapping or {}) | {_RECORD: copy.deepcopy(record)}
+            head = {field: copy.deepcopy(getattr(self.config, field)) for field in self.adapter_fields}
+            config.auto_mapping[_RECORD]["head"] = head
 
     def _accept(self, name: str, config):
-        """Check the vocabulary of an adapter that is put on, and take its head if it brings one.
+        """Check where an adapter is put and its vocabulary, and take its head if it brings one.
 
         Raises:
-            ValueError: the adapter was trained with another vocabulary, names both; or with another head than those
-                that the model already carries.
+            ValueError: the adapter changes the codec; or was trained with another vocabulary, names both; or with
+                another head than those that the model already carries.
         """
+        wrapped = [
+            place for place, module in self.codec.named_modules() if type(module).__module__.startswith("peft.")
+        ]
+        if wrapped:
+            raise ValueError(
+                f"The adapter {name!r} changes the codec (codec.{wrapped[0]} and others), and with it the meaning of "
+                "every code. Load the model again and take vqdna_hf.lora_config(model), or add "
+                r"exclude_modules=r'.*\bcodec\b.*' to the adapter's configuration."
+            )
         ours, theirs = self.fingerprint(), recorded_vocabulary(config)
         if theirs not in (None, ours):
             raise ValueError(
@@ -95,6 +107,10 @@ class VQDNAAdapterMixin:
                 f"its weights mean nothing here. Load it on the model it was trained on"
                 f"{_named(config.base_model_name_or_path)}."
             )
+        self._take_head(name, config)
+        config.auto_mapping = (config.auto_mapping or {}) | {_RECORD: {"vocabulary_fingerprint": ours}}
+
+    def _take_head(self, name: str, config):
         head = recorded_head({"auto_mapping": config.auto_mapping})
         head = {field: head[field] for field in self.adapter_fields if head.get(field) is not None}
         if "id2label" in head:  # JSON has no keys but strings

@@ -30,6 +30,7 @@ from .nucleotides_vqdna import (
 )
 from .precision_vqdna import exact_float32
 from .quantization_vqdna import QUANTIZERS, EMACodebook
+from .repository_vqdna import register_downloaded
 
 
 # what decides a code; the rest of the configuration is about training and the decoder
@@ -188,6 +189,11 @@ class VQDNACodecPreTrainedModel(PreTrainedModel):
     ]
     # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
     accepts_loss_kwargs = False
+
+    def save_pretrained(self, *args, **kwargs):
+        """As `PreTrainedModel.save_pretrained`."""
+        register_downloaded(self)
+        return super().save_pretrained(*args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -392,7 +398,9 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         tensors |= {f"codebook.{n}": book.embedding for n, book in enumerate(self.quantizer.codebooks)}
         for name in sorted(tensors):
             digest.update(name.encode())
-            values = tensors[name].detach().to("cpu", torch.float32).contiguous().numpy()
+            values = tensors[name].detach()
+            values = values.full_tensor() if hasattr(values, "full_tensor") else values  # of a sharded model
+            values = values.to("cpu", torch.float32).contiguous().numpy()
             digest.update(values.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()[:32]
 

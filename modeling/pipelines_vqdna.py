@@ -84,6 +84,8 @@ class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
         text = text[0] if isinstance(text, list) else text
         places = [found.span() for found in re.finditer(re.escape(MASK_TOKEN), text)]
         hidden = model_outputs["hidden"][0] > 0
+        if self.tokenizer.truncation_side == "left":  # what was cut off stood before
+            places = places[max(0, len(places) - int(hidden.sum())) :]
         probabilities = model_outputs["base_logits"][0][hidden].float().softmax(dim=-1)  # [hidden, 4]
         candidates = list(range(len(BASES))) if target_ids is None else target_ids
         rows = []

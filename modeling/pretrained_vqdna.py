@@ -10,6 +10,7 @@ from .adapters_vqdna import VQDNAAdapterMixin
 from .configuration_vqdna import VQDNAConfig
 from .heads_vqdna import VQDNAProjection
 from .modeling_vqdna_codec import VQDNACodecModel
+from .repository_vqdna import register_downloaded
 
 
 class VQDNAPreTrainedModel(VQDNAAdapterMixin, PreTrainedModel):
@@ -66,7 +67,13 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, PreTrainedModel):
     def save_pretrained(self, *args, **kwargs):
         """As `PreTrainedModel.save_pretrained`; records the fingerprint of the vocabulary in the configuration."""
         self.config.vocabulary_fingerprint = self.fingerprint()
+        register_downloaded(self)
         return super().save_pretrained(*args, **kwargs)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The kind of numbers the model computes with; its codec, whose parameters come first, is always float32."""
+        return self.base_model.projection.weight.dtype
 
     @property
     def codec(self) -> VQDNACodecModel:

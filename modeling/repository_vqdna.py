@@ -63,6 +63,14 @@ def renew_references(config):
             config.custom_pipelines = pipelines
 
 
+def register_downloaded(model):
+    """Before a part of a downloaded model is saved: let transformers save its code too, as it does for the whole."""
+    cls = type(model)
+    if is_downloaded(cls) and cls._auto_class is None:
+        autos = AUTO_MAPS[model.config.model_type]
+        cls.register_for_auto_class(next(auto for auto, name in autos.items() if name.endswith(f".{cls.__name__}")))
+
+
 def check_format(model_type: str, version: int):
     """Refuse a directory that a newer version of the format was written in.
 

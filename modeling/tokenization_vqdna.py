@@ -249,6 +249,11 @@ class VQDNATokenizer(PreTrainedTokenizer):
         parsed = []
         for number, row in enumerate(rows):
             where = "the sequence" if len(rows) == 1 else f"sequence {number} of the batch"
+            if len(row) == 2 and self.return_nucleotide_ids:
+                raise ValueError(
+                    f"{where} is a pair, but nucleotide ids cannot hold one: a codec would see both as one sequence. "
+                    "Use a tokenizer with return_nucleotide_ids=False, which encodes them one by one."
+                )
             parts = [parse_sequence(part, where) for part in row]
             if wanted is not None and len(parts) == 1:
                 parts = [(ids[:wanted], starts if starts is None else starts[: wanted + 1]) for ids, starts in parts]

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from dataclasses import fields
 from importlib import import_module
 
 from huggingface_hub.errors import StrictDataclassError
@@ -53,11 +54,17 @@ def _load(command: str):
 
 
 def _with_names(arguments_class: type, argv: list[str]) -> list[str]:
-    """Name the values that lead a command, as its class's POSITIONAL says: `DIR` -> `--directory DIR`."""
-    names, named = list(getattr(arguments_class, "POSITIONAL", ())), []
-    while names and argv and not argv[0].startswith("-"):
-        named += [f"--{names.pop(0).replace('_', '-')}", argv[0]]
-        argv = argv[1:]
+    """Name the values that stand alone, as the class's POSITIONAL says: `DIR` -> `--directory DIR`."""
+    names, named, argv = list(getattr(arguments_class, "POSITIONAL", ())), [], list(argv)
+    flags = {f"--{field.name.replace('_', '-')}" for field in fields(arguments_class) if field.type is bool}
+    while names and argv:
+        word = argv.pop(0)
+        if not word.startswith("-"):
+            named += [f"--{names.pop(0).replace('_', '-')}", word]
+        elif word.replace("_", "-") in flags or "=" in word:
+            named.append(word)
+        else:  # an option with values of its own: which of what follows stands alone cannot be told
+            return [*named, word, *argv]
     return named + argv
 
 

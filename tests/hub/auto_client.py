@@ -51,6 +51,10 @@ def cell(auto: str, place: str, saved: Path) -> dict:
     if auto.startswith("AutoModel"):
         transformers.AutoTokenizer.from_pretrained(place, **TRUST).save_pretrained(saved)
     _, second = load(auto, str(saved))
+    if auto == "AutoModelForMaskedLM":  # parts of a model are models, too
+        for part, model in (("body", loaded.base_model), ("codec", loaded.codec)):
+            model.save_pretrained(saved.with_name(part))
+            transformers.AutoModel.from_pretrained(saved.with_name(part), **TRUST)
     names = sorted(path.name for path in saved.iterdir())
     return {"module": type(loaded).__module__, "first": first, "again": second, "files": names}
 

@@ -19,7 +19,7 @@ from vqdna_hf.cli import main
 from vqdna_hf.data import load_task_files
 from vqdna_hf.demo import simulate_contig
 from vqdna_hf.hub import write_remote_code
-from vqdna_hf.hub.model_card import MARKER, render_model_card, write_model_card
+from vqdna_hf.hub.model_card import MARKER, render_model_card, sealed, write_model_card
 from vqdna_hf.hub.model_card_callback import ModelCardCallback
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 from vqdna_hf.training.arguments import (
@@ -117,7 +117,7 @@ def test_every_run_leaves_a_card_with_its_sections(runs, kind):
     text = (runs / kind / "README.md").read_text()
     assert headings(text) == SECTIONS[kind]
     # the same now as then, when the record that ends the run was not written yet
-    assert text == str(render_model_card(runs / kind)).rstrip() + "\n"
+    assert text == sealed(str(render_model_card(runs / kind)))
     assert not list(runs.rglob("*.partial"))
 
 
@@ -128,7 +128,7 @@ def test_the_metadata_parse_back(runs, kind):
     assert (card.data.library_name, card.data.pipeline_tag, card.data.license) == (library, pipeline, "apache-2.0")
     assert {"biology", "dna", "genomics", "vqdna", tag} <= set(card.data.tags)
     assert card.data.get("base_model") is None  # a directory on this machine is no repository
-    assert card.text.lstrip().startswith(MARKER)
+    assert card.text.lstrip().startswith(MARKER.removesuffix(" -->"))
 
 
 @pytest.mark.parametrize("kind", ["full", "end-to-end", "lora", "linear"])
@@ -260,7 +260,7 @@ def test_checkpoints_of_the_commands_have_cards(monkeypatch, runs, tmp_path):
     finetune(FinetuneArguments(mode="lora", epochs=1, batch_size=12, **given))
     (card,) = tmp_path.glob("run/checkpoint-*/README.md")
     text = card.read_text()
-    assert MARKER in text and "\n# run/checkpoint-2\n" in text and "| steps | 2 of 2 |" in text
+    assert MARKER.removesuffix(" -->") in text and "\n# run/checkpoint-2\n" in text and "| steps | 2 of 2 |" in text
     assert str(runs) not in text and "More Information Needed" not in text
 
 
@@ -292,7 +292,7 @@ def test_a_plain_trainer_writes_cards(runs, tmp_path, adapters):
     text = (tmp_path / "README.md").read_text()
     assert str(runs) not in text and str(tmp_path) not in text
     if not adapters:
-        assert text == str(render_model_card(tmp_path)).rstrip() + "\n"  # the card told what was saved afterwards
+        assert text == sealed(str(render_model_card(tmp_path)))  # the card told what was saved afterwards
         (program,) = programs(text)
         exec(compile(program.replace(f'"{tmp_path.name}"', repr(str(tmp_path))), "card", "exec"), {})
 
@@ -303,7 +303,7 @@ def test_a_card_that_somebody_wrote_is_kept(runs, tmp_path, caplog):
     (tmp_path / "run" / "README.md").write_text("# Mine\n")
     finetune(FinetuneArguments(mode="linear", **given))
     assert (tmp_path / "run" / "results.json").is_file() and "No model card was written" in caplog.text
-    with pytest.raises(ValueError, match="was not rendered"):
+    with pytest.raises(ValueError, match="written or edited by hand"):
         write_model_card(tmp_path / "run")
     assert (tmp_path / "run" / "README.md").read_text() == "# Mine\n"
     assert main(["card", str(tmp_path / "run"), "--output", str(tmp_path / "card.md")]) == 0

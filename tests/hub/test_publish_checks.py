@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from vqdna_hf import VQDNAForMaskedLM
 from vqdna_hf.hub import staging, verification
+from vqdna_hf.hub.model_card import MARKER, sealed
 from vqdna_hf.hub.publish import PublishArguments, publish
 from vqdna_hf.hub.staging import stage
 from vqdna_hf.training.lora import lora_config
@@ -203,9 +204,12 @@ def test_results_and_base_keep_no_path_of_the_machine(copy, tmp_path, directorie
     ("text", "kept"),
     [
         (CARD, True),
-        ("# No metadata\n", False),
-        ("---\nlicense: mit\n---\n[More Information Needed]\n", False),
-        (f"---\nlicense: mit\n---\n{staging.MARKER}\n", False),
+        ("# No metadata\n", True),
+        ("---\nlicense: mit\n---\nMy own words, and [More Information Needed]\n", True),
+        ("---\nlicense: mit\n---\n# Model Card for Model ID\n", False),
+        (f"---\nlicense: mit\n---\n{MARKER}\n", False),
+        (sealed(f"---\nlicense: mit\n---\n{MARKER}\nWords\n"), False),
+        (sealed(f"---\nlicense: mit\n---\n{MARKER}\nWords\n") + "And a paragraph of my own.\n", True),
     ],
 )
 def test_a_card_that_somebody_wrote_is_kept(copy, tmp_path, text, kept):

@@ -11,6 +11,7 @@ from peft import (
     AutoPeftModelForSequenceClassification,
     AutoPeftModelForTokenClassification,
     LoraConfig,
+    OFTConfig,
     PeftModel,
     get_peft_model,
 )
@@ -312,3 +313,51 @@ def test_a_copy_of_an_adapted_model_is_one_of_its_own(adapter):
     assert torch.equal(logits(model), expected)
     model.load_state_dict(model.state_dict())
     assert torch.equal(logits(model), expected)
+
+
+# where adapters must not be
+
+
+@pytest.mark.parametrize("config_class", [LoraConfig, OFTConfig])
+def test_an_adapter_in_the_codec_is_refused(config_class):
+    options = {"oft_block_size": 4} if config_class is OFTConfig else {}
+    config = config_class(task_type="SEQ_CLS", target_modules="all-linear", **options)
+    with pytest.raises(ValueError, match="changes the codec.*lora_config.*exclude_modules"):
+        get_peft_model(tiny_model(VQDNAForSequenceClassification), config)
+    model = tiny_model(VQDNAForSequenceClassification)
+    with pytest.raises(ValueError, match="changes the codec"):
+        model.add_adapter(config)
+
+
+def test_all_linear_layers_but_the_codecs(tmp_path):
+    config = LoraConfig(task_type="SEQ_CLS", target_modules="all-linear", exclude_modules=r".*\bcodec\b.*")
+    model = adapted(tiny_model(VQDNAForSequenceClassification), config)
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_model(VQDNAForSequenceClassification), tmp_path)
+    assert torch.equal(logits(loaded), logits(model))
+
+
+def test_a_refused_adapter_does_not_stay(adapter, tmp_path):
+    directory, expected = adapter
+    adapted(foreign(VQDNAForSequenceClassification)).save_pretrained(tmp_path / "foreign")
+    model = AutoPeftModelForSequenceClassification.from_pretrained(directory)
+    with pytest.raises(ValueError, match="vocabulary"):
+        model.load_adapter(tmp_path / "foreign", "x")
+    assert list(model.peft_config) == ["default"]
+    model.save_pretrained(tmp_path / "again")
+    assert torch.equal(logits(AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "again")), expected)
+
+
+def test_configurations_for_models_that_have_adapters_and_for_subclasses():
+    class Mine(VQDNAForSequenceClassification):
+        pass
+
+    model = tiny_model(Mine)
+    first = lora_config(model)
+    wrapped = adapted(model, first)
+    second = lora_config(model)
+    assert second.target_modules == first.target_modules
+    wrapped.add_adapter("second", second)
+    assert lora_config(model).modules_to_save == ["classifier"]
+    with pytest.raises(ValueError, match="get_base_model"):
+        lora_config(wrapped)

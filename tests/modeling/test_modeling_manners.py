@@ -85,6 +85,10 @@ class ModelManners:
             assert parameter.dtype == (torch.float32 if "codec." in name else wanted), name
         assert loaded.fingerprint() == model.fingerprint()
         assert largest_difference(outputs(loaded), outputs(model)) <= (0.3 if wanted != torch.float32 else 1e-6)
+        assert loaded.dtype == wanted
+        loaded.save_pretrained(tmp_path / "again")
+        again = self.model_class.from_pretrained(tmp_path / "again", dtype="auto")
+        assert again.base_model.projection.weight.dtype == wanted
 
     @older_names
     def test_the_older_name_of_dtype(self, encoder, tmp_path):

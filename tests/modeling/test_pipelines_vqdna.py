@@ -77,6 +77,17 @@ def test_fill_mask_in_batches(masked):
             assert [row["score"] for row in ours] == pytest.approx([row["score"] for row in theirs], abs=1e-5)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fill_mask_knows_which_mask_was_cut_off(masked, side):
+    fill = build("fill-mask", masked)
+    fill.tokenizer.truncation_side = side
+    text = "AC[MASK]GT" + "ACGT" * 10 + "[MASK]ACG"
+    answers = fill(text, tokenizer_kwargs={"truncation": True, "max_length": 12})
+    assert len(answers) == 4
+    other = {"left": "AC[MASK]GT", "right": "[MASK]ACG"}[side]  # stays as it was
+    assert all(other in answer["sequence"] for answer in answers)
+
+
 # feature-extraction
 
 

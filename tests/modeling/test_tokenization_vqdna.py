@@ -228,6 +228,8 @@ def test_pairs(tokenizer):
         tokenizer([first, first], [second])
     with pytest.raises(ValueError, match="Row 1 of the batch holds 3"):
         tokenizer([[first], [first, first, first]])
+    with pytest.raises(ValueError, match="is a pair.*return_nucleotide_ids=False"):
+        VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)(first, second)
 
 
 def test_words_are_joined(tokenizer):

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 
 from vqdna_hf import __version__
 from vqdna_hf.analysis.info import InfoArguments, info
-from vqdna_hf.cli import COMMANDS, main
+from vqdna_hf.cli import COMMANDS, _with_names, main
 from vqdna_hf.data import Corpus
+from vqdna_hf.hub.publish import PublishArguments
 from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 
 
@@ -224,3 +225,16 @@ def test_the_demo_runs_through(tmp_path, capsys):
         results = json.loads((tmp_path / "demo" / f"{kind}-{mode}" / "results.json").read_text())
         assert f"{results['test']['mcc']:.3f}" in text
     assert (tmp_path / "demo" / "table.txt").read_text().strip() in text
+
+
+@pytest.mark.parametrize(
+    "argv, named",
+    [
+        (["d", "me/r"], ["--directory", "d", "--repo-id", "me/r"]),
+        (["--dry-run", "d", "me/r"], ["--dry-run", "--directory", "d", "--repo-id", "me/r"]),
+        (["d", "--private", "me/r", "--message", "m"], ["--directory", "d", "--private", "--repo-id", "me/r"]),
+        (["--directory", "d", "--repo-id", "me/r"], ["--directory", "d", "--repo-id", "me/r"]),
+    ],
+)
+def test_main_arguments_may_stand_alone(argv, named):
+    assert _with_names(PublishArguments, argv)[: len(named)] == named

@@ -1,5 +1,6 @@
 """Model cards, rendered from a directory's own files: `vqdna card DIR`, and what every training run ends with."""
 
+import hashlib
 import logging
 import os
 import re
@@ -19,7 +20,8 @@ from .card_snippets import auto_class, usage
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md.j2")
-MARKER = "<!-- Rendered by `vqdna card` from the files beside it. Edits are lost when it is rendered again. -->"
+MARKER = "<!-- Rendered by `vqdna card` from the files beside it. Once edited, it is kept as it is. -->"
+_SEALED = re.compile(re.escape(MARKER.removesuffix(" -->")) + r"(?: ([0-9a-f]{16}))? -->")
 # what peft writes beside an adapter, and `Trainer.create_model_card` beside a model: nobody's own words
 _GENERATED = ("Model Card for Model ID", "This model card has been generated automatically")
 # lines that a paragraph of Markdown does not flow around
@@ -79,9 +81,26 @@ def write_model_card(
         ValueError: as `render_model_card`; or there is a README.md already that was not rendered.
     """
     path = Path(directory) / "README.md" if output is None else Path(output)
-    text = str(render_model_card(directory, results, repo_id, records=records)).rstrip() + "\n"
-    save_card(path, text)
+    save_card(path, sealed(str(render_model_card(directory, results, repo_id, records=records))))
     return path
+
+
+def sealed(text: str) -> str:
+    """A rendered card with a digest of itself in its marker, by which an edited one is known."""
+    text = text.rstrip() + "\n"
+    return text.replace(MARKER, MARKER.replace(" -->", f" {_digest(text)} -->"))
+
+
+def is_nobodys_words(text: str) -> bool:
+    """Whether a README.md is empty, a card as it was rendered, or one that peft or transformers made."""
+    found = _SEALED.search(text)
+    if found is not None:
+        return found.group(1) is None or found.group(1) == _digest(text.replace(found.group(), MARKER))
+    return not text.strip() or any(words in text for words in _GENERATED)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def save_card(path: Path, text: str):
@@ -91,11 +110,10 @@ def save_card(path: Path, text: str):
         ValueError: the file is there and was written by hand.
     """
     if path.is_file():
-        before = path.read_text(encoding="utf-8", errors="replace")
-        if before.strip() and MARKER not in before and not any(words in before for words in _GENERATED):
+        if not is_nobodys_words(path.read_text(encoding="utf-8", errors="replace")):
             raise ValueError(
-                f"{path} was not rendered, so it is not overwritten. Move it away, or write the card elsewhere with "
-                "--output."
+                f"{path} was written or edited by hand, so it is not overwritten. Move it away, or write the card "
+                "elsewhere with --output."
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ..training.lineage import without_paths
-from .model_card import render_model_card, save_card
+from .model_card import render_model_card, save_card, sealed
 
 
 FACTS = ("config.json", "codec_config.json", "tokenizer_config.json", "adapter_config.json", "probe.json")
@@ -20,7 +20,7 @@ RECORDS = ("training.json", "results.json")
 
 def render_card(source: Path) -> str:
     """The text of the card of one folder of facts."""
-    return str(render_model_card(source)).rstrip() + "\n"
+    return sealed(str(render_model_card(source)))
 
 
 def stale_cards(folder: Path) -> list[str]:

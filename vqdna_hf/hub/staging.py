@@ -12,7 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
 from ..training.lineage import without_paths
-from .model_card import MARKER, write_model_card
+from .model_card import is_nobodys_words, write_model_card
 from .remote_code import write_remote_code
 
 
@@ -27,9 +27,6 @@ _KINDS = {"vqdna": "model", "vqdna_codec": "vocabulary"}
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 # what a card is made from, but no part of a repository
 _FOR_THE_CARD = ["training.json", "trainer_state.json", "card.json", "results/results*.json"]
-
-# cards that `vqdna card`, PEFT and transformers made
-_NOBODYS_WORDS = (MARKER, "[More Information Needed]", "This model card has been generated automatically")
 
 
 def directory_kind(directory: Path) -> str:
@@ -172,9 +169,9 @@ def _write_card(directory: Path, staging: Path, repo_id: str):
 
 
 def _is_written(path: Path) -> bool:
-    """Whether it is a card, with metadata, and somebody's own words."""
+    """Whether somebody wrote or edited it."""
     text = path.read_text(encoding="utf-8")
-    if any(words in text for words in _NOBODYS_WORDS):
+    if is_nobodys_words(text):
         return False
     try:
         metadata = metadata_load(path)
@@ -183,8 +180,12 @@ def _is_written(path: Path) -> bool:
             f"The metadata at the top of {path} cannot be read ({error}). Correct or remove it."
         ) from error
     if metadata is None:
-        logger.warning("%s has no metadata and is no model card: one is rendered in its place.", path)
-    return metadata is not None
+        logger.warning(
+            "%s has no metadata (a block between two lines of ---), without which the Hub cannot file the model. "
+            "`vqdna card` writes a card with it.",
+            path,
+        )
+    return True
 
 
 def base_of(directory: Path, wanted: str | None) -> tuple[str, str]:

@@ -44,9 +44,7 @@ class TrainTokenizerArguments(RunArguments):
     """Stage 1: learn a vocabulary from FASTA files."""
 
     fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
-    preset: str = option(
-        "small", "architecture: paper-vq, paper-hrq, small, or tiny, which is for tests"
-    )
+    preset: str = option("small", "architecture: paper-vq, paper-hrq, small, or tiny, which is for tests")
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and no hidden bases")
     quantizer: str | None = option(None, "vq, rq or hrq, instead of the preset's")
     codebook_sizes: list[int] = option([], "codes of each level, instead of the preset's")

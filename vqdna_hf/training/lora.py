@@ -25,13 +25,23 @@ def lora_config(model, **overrides) -> LoraConfig:
         overrides: fields of `LoraConfig` to set otherwise.
 
     Raises:
-        ValueError: the encoder has no linear layer.
+        ValueError: the encoder has no linear layer, or the model is none of ours.
     """
+    kind = next((name for name in (cls.__name__ for cls in type(model).__mro__) if name in _HEADS), None)
+    if kind is None:
+        raise ValueError(
+            f"lora_config takes a VQDNA model, not {type(model).__name__}. Of one with adapters, give the model "
+            "inside: model.get_base_model()."
+        )
     encoder = model.base_model.encoder
-    names = sorted({name.split(".")[-1] for name, module in encoder.named_modules() if isinstance(module, nn.Linear)})
+    # adapters that are there already have put each layer into a wrapper of theirs, as `base_layer`
+    linear = {
+        name for name, module in encoder.named_modules() if isinstance(module, nn.Linear) and "lora_" not in name
+    }
+    names = sorted({name.removesuffix(".base_layer").split(".")[-1] for name in linear})
     if not names:
         raise ValueError(f"{type(encoder).__name__} has no linear layer for LoRA to adapt; name target_modules.")
-    task_type, heads = _HEADS[type(model).__name__]
+    task_type, heads = _HEADS[kind]
     # subtle: "dense" alone would also match the classifier's layer, and "encoder" alone the codec's; the codec's
     # encoder is called `codec.encoder`
     comment = "" if task_type else vocabulary_comment(model.fingerprint())
@@ -41,7 +51,7 @@ def lora_config(model, **overrides) -> LoraConfig:
         "lora_alpha": 16,
         "lora_dropout": 0.0,
         "target_modules": targets,
-        "modules_to_save": heads,
+        "modules_to_save": heads and list(heads),  # which PEFT extends
         "task_type": task_type,
     }
     return LoraConfig(**{**values, **overrides})
