@@ -47,9 +47,13 @@ EXTRAS = {
         "typos>=1.30",
         "vector-quantize-pytorch>=1.20",
     ],
-    # the lower bounds themselves; torch is installed first, from wherever TORCH in the Makefile says
-    "min": [re.sub(r">=([^,]+).*", r"==\1", needed) for needed in DEPENDENCIES if not needed.startswith("torch>")],
 }
+# the lower bounds themselves; torch is installed first, from wherever TORCH in the Makefile says
+EXTRAS["min"] = [
+    re.sub(r">=([^,]+).*", r"==\1", needed)
+    for needed in DEPENDENCIES + EXTRAS["onnx"]
+    if not needed.startswith("torch>")
+]
 
 
 def read_version() -> str:
