@@ -4,10 +4,9 @@ import logging
 import time
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from peft import get_peft_model
-from transformers import Trainer, TrainingArguments, set_seed
+from transformers import set_seed
 
 from ..analysis.linear_probe import LinearProbe
 from ..data import TaskInfo, load_task_files
@@ -18,6 +17,7 @@ from ..metrics import make_compute_metrics
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
+from .classifier import classifier_trainer, learning_rate
 from .lineage import encoder_record
 from .lora import lora_config
 from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 MODES = ("lora", "full", "linear", "end-to-end")
 # Appendix A, stage 3: the middle of its grid; the grid itself is for a benchmark
 PAPER_RECIPE = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "max_length": 512}
-_LEARNING_RATES = {"lora": 1e-3, "full": 5e-4, "end-to-end": 5e-4}
 _SCORES = ("mcc", "f1", "accuracy", "spearman", "pearson")
 
 
@@ -85,7 +84,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
         "seconds": round(time.time() - started, 1),
         "versions": package_versions(),
         "fingerprint": tokenizer.vocabulary_fingerprint,
-        "arguments": {**arguments.settings(), "learning_rate": _learning_rate(arguments)},
+        "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
         **({"encoder": encoder} if encoder else {}),
     }
     if not PartialState().is_main_process:
@@ -142,16 +141,16 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
         }
         model = get_peft_model(model, lora_config(model, **overrides))
     seed = arguments.seed if arguments.rc_augment else None
-    rate = _learning_rate(arguments)
     train = TaskSequences(splits["train"], arguments.max_length, seed)
-    trainer = Trainer(
-        model=model,
-        args=_training_arguments(arguments, output, metric, rate),
-        train_dataset=train,
-        eval_dataset=TaskSequences(splits["dev"]),
-        data_collator=TaskCollator(),
+    trainer = classifier_trainer(
+        arguments,
+        model,
+        output,
+        metric,
+        train=train,
+        dev=TaskSequences(splits["dev"]),
+        collator=TaskCollator(),
         compute_metrics=make_compute_metrics(info.problem_type),
-        optimizers=(_optimizer(model, rate, arguments), None),
         callbacks=[EpochCallback(train), ModelCardCallback(at_end=False)],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -161,58 +160,6 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
         return dev, test
     model.save_pretrained(output)
     return dev, test
-
-
-def _learning_rate(arguments: FinetuneArguments) -> float | None:
-    """What was asked for, or the mode's default; a linear probe has none."""
-    default = _LEARNING_RATES.get(arguments.mode)
-    return default if arguments.learning_rate is None else arguments.learning_rate
-
-
-def _training_arguments(arguments: FinetuneArguments, output: Path, metric: str, rate: float) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(output),
-        num_train_epochs=arguments.epochs,
-        per_device_train_batch_size=arguments.batch_size,
-        per_device_eval_batch_size=64,
-        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
-        learning_rate=rate,
-        warmup_steps=arguments.warmup_ratio,
-        weight_decay=arguments.weight_decay,
-        seed=arguments.seed,
-        bf16=arguments.bf16,
-        use_cpu=not torch.cuda.is_available(),
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model=metric,
-        greater_is_better=True,
-        logging_strategy="epoch",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        report_to="none",
-        ddp_find_unused_parameters=False,
-    )
-
-
-def _optimizer(model, rate: float, arguments: FinetuneArguments) -> torch.optim.Optimizer:
-    """AdamW without weight decay on biases and norms, and with a smaller step for a codec that trains along."""
-    groups: dict[tuple[bool, bool], list] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            key = ("codec." in name, parameter.ndim >= 2)
-            groups.setdefault(key, []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": rate * (arguments.codec_learning_rate_factor if in_codec else 1.0),
-                "weight_decay": arguments.weight_decay if decays else 0.0,
-            }
-            for (in_codec, decays), parameters in groups.items()
-        ]
-    )
 
 
 def _linear(arguments, model, splits, info, metric, output: Path) -> tuple[dict, dict]:
