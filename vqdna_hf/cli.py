@@ -36,6 +36,12 @@ COMMANDS = {
         "write_one_hot_tokenizer",
         "write the one-hot control as a tokenizer directory",
     ),
+    "baseline-tokenizer": (
+        "baselines.write_tokenizer",
+        "BaselineTokenizerArguments",
+        "write_baseline_tokenizer",
+        "write a character, k-mer or BPE tokenizer",
+    ),
     "publish": ("hub.publish", "PublishArguments", "publish", "verify a directory and upload it to the Hub"),
     "card": ("hub.model_card", "CardArguments", "card", "write the model card of a directory"),
     "export": ("export", "ExportArguments", "export", "write a model or tokenizer directory as ONNX files"),
