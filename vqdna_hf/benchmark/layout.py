@@ -1,0 +1,141 @@
+"""A table as data: columns, rows and notes, with the best of each column marked; and its Markdown."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+
+NOTHING = "–"
+BEST, SECOND = "best", "second"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one place of a table shows.
+
+    Attributes:
+        text: as printed, without any markup.
+        value: the number that ranks it within its column.
+        mark: "best", "second" or none.
+    """
+
+    text: str = NOTHING
+    value: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        section: rows of one section stand together under its name.
+        rank: rows with the same name here are compared with each other; rows without are never marked.
+    """
+
+    cells: tuple[Cell, ...]
+    section: str = ""
+    rank: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        align: "l" or "r" for every column; the first is text and the others numbers unless given.
+
+    Raises:
+        ValueError: a row, or `align`, is not as long as `columns`.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    align: str = ""
+
+    def __post_init__(self):
+        if not self.align:
+            object.__setattr__(self, "align", "l" + "r" * (len(self.columns) - 1))
+        for length, what in [(len(self.align), "align"), *((len(row.cells), "a row") for row in self.rows)]:
+            if length != len(self.columns):
+                raise ValueError(f"{self.title}: {what} has {length} entries for {len(self.columns)} columns.")
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The names of the sections, in order; none where all rows are of one."""
+        names = tuple(dict.fromkeys(row.section for row in self.rows))
+        return names if len(names) > 1 else ()
+
+    @property
+    def is_marked(self) -> bool:
+        return any(cell.mark for row in self.rows for cell in row.cells)
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        rows = [
+            {"section": row.section, "cells": [{"text": c.text, "value": c.value, "mark": c.mark} for c in row.cells]}
+            for row in self.rows
+        ]
+        return {"title": self.title, "columns": list(self.columns), "rows": rows, "notes": list(self.notes)}
+
+    def to_markdown(self) -> str:
+        """A heading, the table with its columns aligned, and the notes as a list."""
+        lines = [[_markdown(column) for column in self.columns]]
+        for section, row in with_sections(self):
+            if row is None:
+                lines.append([f"*{_markdown(section)}*"] + [""] * (len(self.columns) - 1))
+            else:
+                lines.append([_marked(cell) for cell in row.cells])
+        widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(self.columns))]
+        rule = ["-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, self.align)]
+        text = [_line(lines[0], widths, self.align), _line(rule, widths, self.align)]
+        text += [_line(line, widths, self.align) for line in lines[1:]]
+        notes = (("Bold: best of a column; italics: second.",) if self.is_marked else ()) + self.notes
+        parts = [f"### {_markdown(self.title)}", "\n".join(text)]
+        return "\n\n".join(parts + (["\n".join(f"- {_markdown(note)}" for note in notes)] if notes else [])) + "\n"
+
+
+def with_sections(table: Table) -> Iterable[tuple[str, Row | None]]:
+    """The rows by section, each section that has a name announced by a `None`."""
+    for section in table.sections or ("",):
+        if section:
+            yield section, None
+        for row in table.rows:
+            if not table.sections or row.section == section:
+                yield section, row
+
+
+def mark_best(rows: Iterable[Row], columns: Iterable[int], better: Callable = max, digits: int = 2) -> tuple[Row, ...]:
+    """Mark the best and the second value of columns, among rows of the same `rank`. What prints equal is equal."""
+    rows = list(rows)
+    for column in columns:
+        for group in dict.fromkeys(row.rank for row in rows if row.rank):
+            members = [i for i, row in enumerate(rows) if row.rank == group and row.cells[column].value is not None]
+            values = [round(rows[i].cells[column].value, digits) for i in members]
+            steps = sorted(set(values), reverse=better is max)
+            if len(members) < 2 or len(steps) < 2:
+                continue
+            for i, value in zip(members, values):
+                if value in steps[:2]:
+                    mark = BEST if value == steps[0] else SECOND
+                    cells = list(rows[i].cells)
+                    cells[column] = replace(cells[column], mark=mark)
+                    rows[i] = replace(rows[i], cells=tuple(cells))
+    return tuple(rows)
+
+
+def _line(cells: list[str], widths: list[int], align: str) -> str:
+    places = zip(cells, widths, align)
+    padded = [cell.rjust(width) if side == "r" else cell.ljust(width) for cell, width, side in places]
+    return f"| {' | '.join(padded)} |"
+
+
+def _marked(cell: Cell) -> str:
+    text = _markdown(cell.text)
+    return {BEST: f"**{text}**", SECOND: f"*{text}*"}.get(cell.mark, text)
+
+
+def _markdown(text: str) -> str:
+    """Text in which nothing ends a cell or a line."""
+    return " ".join(text.split()).replace("|", "\\|")
