@@ -4,7 +4,7 @@ from collections import Counter
 
 from .aggregate import Difference, Summary, mean_difference, paired_difference
 from .layout import NOTHING, Cell, Row, Table, mark_best
-from .score_tables import Scores, metric_name, mode_text, parts, score_cell, seeds_note
+from .score_tables import Scores, metric_name, mode_text, parts, score_cell, seeds_note, short_name
 
 
 _DIFFERENCES_ACROSS = 4
@@ -74,7 +74,8 @@ def _difference_tables(scores: Scores, reference: tuple[str, str]) -> list[Table
     pieces, tables = parts(list(theirs), _DIFFERENCES_ACROSS), []
     for place, tasks in enumerate(pieces):
         last = place == len(pieces) - 1 and len(theirs) > 1
-        columns = ["model", *(["mode"] if modes else []), *tasks, *([f"mean of {len(theirs)}"] if last else [])]
+        columns = ["model", *(["mode"] if modes else []), *map(short_name, tasks)]
+        columns += [f"mean of {len(theirs)}"] if last else []
         body = []
         for row, found in compared.items():
             label = [Cell(row[0]), *([Cell(mode_text(row[1]))] if modes else [])]

@@ -67,20 +67,27 @@ def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
 
 
 def rank_tables(scores: Scores) -> list[Table]:
-    """Average rank, parameters, FLOPs and pre-training bases: one table for each mode, with the controls in each."""
-    modes = {one.row[1] for one in scores.summaries}
-    return [_rank_table(scores, mode) for mode in [m for m in MODES if m in modes] or ["control"]]
+    """Average rank, parameters, FLOPs and pre-training bases: one table for each mode, with the controls in each.
+
+    The published rows are in the first, or in each if they are ranked.
+    """
+    there = {one.row[1] for one in scores.summaries}
+    tables = []
+    for mode in [mode for mode in MODES if mode in there] or ["control"]:
+        published = scores.published and (scores.rank_published or not tables)
+        summaries = [one for one in scores.summaries if one.row[1] in (mode, "control")]
+        tables.append(_rank_table(Scores(summaries, published, scores.rank_published), mode))
+    return tables
 
 
 def _rank_table(scores: Scores, mode: str) -> Table:
-    summaries = [one for one in scores.summaries if one.row[1] in (mode, "control")]
-    chosen = Scores(summaries, scores.published, scores.rank_published)
+    summaries = scores.summaries
     ranks = average_ranks(summaries)
     printed = _ranked_with(summaries, ranks) if scores.published and scores.rank_published else {}
     ranks = average_ranks(summaries, printed) if printed else ranks
     lengths = sorted({length for one in summaries for length in _numbers(one, "flops", "length")})
     rows = []
-    for row, found in chosen.rows().items():
+    for row, found in scores.rows().items():
         one, interval = next(iter(found.values())), ranks.intervals.get(row)
         every = [cell for summary in found.values() for cell in summary.cells]
         cells = (

@@ -60,6 +60,11 @@ def metric_name(metric: str) -> str:
     return METRICS.get(metric, (metric, metric))[1]
 
 
+def short_name(task: str) -> str:
+    """A task's name as the head of a column: `prom/prom_core_all` -> `prom_core_all`."""
+    return task.removeprefix("prom/")
+
+
 def mode_text(mode: str) -> str:
     """A control has no mode."""
     return NOTHING if mode == "control" else mode
@@ -131,7 +136,7 @@ def _score_table(scores: Scores, tasks: list[str], averaged: list[str], title: s
     has_clean = any(one.spread("test_clean") for one in scores.of_tasks(tuple(tasks)).summaries)
     columns = ["model", *(["mode"] if scores.shows_modes else []), *(["test rows"] if has_clean else [])]
     labels = len(columns)
-    columns += [task.removeprefix("prom/") + ("" if same else f" ({names[task]})") for task in tasks]
+    columns += [short_name(task) + ("" if same else f" ({names[task]})") for task in tasks]
     columns += [f"mean of {len(averaged)}"] if averaged else []
     rows = []
     for (model, mode), found in scores.rows().items():
