@@ -90,7 +90,7 @@ def build_model(arguments: PretrainArguments, tokenizer: VQDNATokenizer) -> VQDN
 
 
 def pretrain(arguments: PretrainArguments) -> dict:
-    """Pre-train an encoder to predict hidden codes and bases.
+    """Pre-train an encoder to predict hidden codes and bases; hidden tokens, where the tokenizer is an ordinary one.
 
     Returns:
         The summary that is also written to `training.json`.
@@ -99,6 +99,10 @@ def pretrain(arguments: PretrainArguments) -> dict:
         ValueError: a corpus or model of another vocabulary, an unfinished run in the output directory, or options that
             do not fit together.
     """
+    from .pretrain_tokens import is_token_directory, pretrain_tokens  # which build on this module
+
+    if is_token_directory(arguments.tokenizer):
+        return pretrain_tokens(arguments)
     apply_recipe(arguments, PAPER_RECIPE)
     started, output = time.time(), Path(arguments.output)
     tokenizer, corpus = load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
