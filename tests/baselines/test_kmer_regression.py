@@ -230,7 +230,7 @@ def test_ten_thousand_rows_of_300_bases():
     train, dev = planted(10_000, 1, length=300), planted(1000, 2, length=300)
     started = time.process_time()
     fit(train, dev)
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 40  # 7 to 13 on one core that others use too
 
 
 @pytest.mark.slow
