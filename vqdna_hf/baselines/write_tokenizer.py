@@ -30,7 +30,7 @@ class BaselineTokenizerArguments:
     file: str | None = option(None, "tokenizer.json of a BPE to take instead of learning one")
     fasta: list[str] = option([], "FASTA file to learn a BPE from, plain or gzip; give it once per file")
     corpus: str | None = option(None, "directory that `vqdna tokenize` wrote, to learn a BPE from its train windows")
-    max_bases: int = option(50_000_000, "bases to learn a BPE from; windows are drawn at random where there are more")
+    max_bases: int = option(20_000_000, "bases to learn a BPE from, drawn at random where there are more")
     length: int = option(1000, "windows that FASTA files are cut into, in bases")
     eval_contigs: list[str] = option([], "contig not to learn from; about --eval-fraction when none is named")
     eval_fraction: float = option(0.01, "part of the bases not to learn from when no contig is named")
