@@ -11,6 +11,7 @@ from vqdna_hf.benchmark.aggregate import average_ranks, mean_difference, paired_
 from vqdna_hf.benchmark.detail_tables import difference_tables
 from vqdna_hf.benchmark.latex import escape_latex, table_to_latex
 from vqdna_hf.benchmark.layout import Cell, Row, Table, mark_best
+from vqdna_hf.benchmark.model_tables import significant
 from vqdna_hf.benchmark.score_tables import Scores, parts
 from vqdna_hf.benchmark.tables import benchmark_tables, write_tables
 from vqdna_hf.data.catalogue import get_task, list_tasks
@@ -240,6 +241,8 @@ def test_a_whole_family_has_a_table_of_its_own_and_the_rest_shares_one():
     tables = benchmark_tables(make_cells())
     core, rest = find(tables, "Core promoter detection"), find(tables, "Scores of all other tasks")
     assert core.columns[2:] == ("prom_core_all", "prom_core_notata", "prom_core_tata", "mean of 3")
+    several = "The mean is over scores by several metrics."
+    assert (several in core.notes, several in rest.notes) == (False, True)
     assert rest.columns[2:] == ("mouse/0 (MCC)", "virus/covid (macro-F1)", "mean of 2")
 
 
@@ -336,6 +339,11 @@ def test_ranks_stand_beside_size_and_compute_for_each_mode():
         assert rows_of(table, "cnn") == [["cnn", "cnn", "–", "0.0903", "–", "–", "1.00", "[1.00, 1.00]"]]
     assert rows_of(tables[0], "VQDNA (HRQ)")[0][4] == "1.1 + 0.6 (relative)"
     assert "published" not in tables[1].sections
+
+
+def test_numbers_have_three_digits_and_no_exponent():
+    values = (0.000065, 0.0903, 7.3, 14.4, 99.96, 2537, 0)
+    assert [significant(value) for value in values] == ["0.0000650", "0.0903", "7.30", "14.4", "100", "2537", "0"]
 
 
 def test_differences_are_within_a_mode_and_of_controls_in_each():

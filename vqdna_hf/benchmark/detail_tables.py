@@ -83,16 +83,18 @@ def _difference_tables(scores: Scores, reference: tuple[str, str]) -> list[Table
             cells += [_mean_cell(found, theirs)] if last else []
             body.append(Row((*label, *cells), next(iter(found.values())).kind))
         part = f" ({place + 1} of {len(pieces)})" if len(pieces) > 1 else ""
+        several = last and len({one.metric for one in theirs.values()}) > 1
         name = reference[0] + ("" if mode == "control" else f" ({mode})")
-        notes = (
+        notes = [
             f"Test score of the row minus that of {name}, × 100, with 95 % interval: both on the same resampled test "
             "rows. An asterisk: the interval excludes 0 (each for itself: of twenty such intervals one is expected to "
             "exclude 0 by chance).",
             _INTERVALS,
-        )
+            *(["The mean is over scores by several metrics."] if several else []),
+        ]
         labels = 2 if modes else 1
         align = "l" * labels + "r" * (len(columns) - labels)
-        tables.append(Table(f"Differences from {name}{part}", tuple(columns), tuple(body), notes, align))
+        tables.append(Table(f"Differences from {name}{part}", tuple(columns), tuple(body), tuple(notes), align))
     return tables
 
 

@@ -1,5 +1,7 @@
 """Tables of models: tokenization efficiency (the paper's Table 1), and rank, size and compute (its Table 2)."""
 
+from decimal import Decimal
+
 from .aggregate import Ranks, Summary, average_ranks
 from .layout import NOTHING, Cell, Row, Table, mark_best
 from .published import SECTION, published_note, published_rows, published_table
@@ -173,7 +175,9 @@ def _range(values: list[float | None], unit: float) -> str:
 
 def significant(value: float) -> str:
     """Three digits, or all digits before the point: 0.0903, 14.4, 2537."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}" if value else "0"
+    if abs(value) >= 100 or not value:
+        return f"{value:.0f}"
+    return f"{Decimal(f'{value:.2e}'):f}"
 
 
 def _bases(cells: list[dict]) -> str:

@@ -160,6 +160,8 @@ def _score_table(scores: Scores, tasks: list[str], averaged: list[str], title: s
             rows.append(Row((*label, *printed), SECTION, "all" if scores.rank_published else ""))
     shown = scores.of_tasks(tuple(tasks))
     notes = [seeds_note(scores.seeds), *_notes(shown, has_clean)]
+    averages_several = len({metrics[task] for task in averaged}) > 1
+    notes += ["The mean is over scores by several metrics."] if averages_several else []
     notes += [published_note(), *_table_notes(tasks)] if any(row.section == SECTION for row in rows) else []
     unit = f": {names[tasks[0]]}" if same else ""
     marked = mark_best(rows, range(labels, len(columns)))
