@@ -23,8 +23,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 OWNER, TOKEN = "tester", "hf_token_of_the_owner"
 STRANGER, STRANGER_TOKEN = "stranger", "hf_token_of_a_stranger"
-_NAME = r"(?P<repo>[^/]+/[^/]+)"
-_API = rf"/api/models/{_NAME}"
+# a dataset repository is stored as `datasets/OWNER/NAME`
+_NAME = r"(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
+_API = rf"/api/(?:models/|(?=datasets/)){_NAME}"
 # kind of request -> method and path; the first that fits decides
 _ROUTES = {
     "mark": ("GET", r"/mark/(?P<name>.+)"),

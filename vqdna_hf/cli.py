@@ -46,6 +46,12 @@ COMMANDS = {
     "card": ("hub.model_card", "CardArguments", "card", "write the model card of a directory"),
     "export": ("export", "ExportArguments", "export", "write a model or tokenizer directory as ONNX files"),
     "tasks": ("analysis.task_table", "TasksArguments", "tasks", "the datasets of the paper: metric, classes, counts"),
+    "species-task": (
+        "data.species_files",
+        "SpeciesTaskArguments",
+        "species_task_command",
+        "draw windows of genomes for species classification",
+    ),
     "audit": ("analysis.audit", "AuditArguments", "audit", "check datasets for copies, overlap and shortcuts"),
     "info": ("analysis.info", "InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
     "demo": ("demo", "DemoArguments", "demo", "simulate a genome and run all stages on it"),

@@ -1,6 +1,7 @@
 """The catalogue's datasets as `DatasetDict`s, from files or the Hub, checked against the paper's table."""
 
 import logging
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
 
 from ..modeling.nucleotides_vqdna import bases_to_ids
-from .catalogue import Task, get_task
+from .catalogue import Task, get_task, own_classes
 from .tasks import _COLUMNS, _SUFFIXES, SPLITS, TaskDataError, _read_table
 
 
@@ -27,7 +28,8 @@ def load_task(
         name: a task's name or an alias of it, for example `"tf/0"` or `"human_tf_0"`.
         data_dir: a folder in GUE's layout, `data_dir/tf/0/train.csv` (or `.csv.gz`, `.parquet`), or the folder above
             it (`data_dir/GUE/tf/0`); a download of the Hub repository (`data_dir/GUE/human_tf_0`) does as well.
-            Without it, the data are fetched from the Hub.
+            Without it, the data are fetched from the Hub. For `"species"`, `data_dir/species` or `data_dir` itself is
+            what `vqdna species-task` wrote; its `task.json` names the classes.
         check: what happens if splits are missing or counts or classes differ from the catalogue: "error", or "warn"
             and return what is there.
         hub_repo: another repository, or a local copy of one, with the same configurations.
@@ -46,6 +48,7 @@ def load_task(
     task = get_task(name)
     if data_dir is not None:
         tables, origin = _read_files(task, Path(data_dir))
+        task = replace(task, classes=own_classes(origin) or task.classes)
     else:
         tables, origin = _read_hub(task, hub_repo)
     for split, table in tables.items():
@@ -63,6 +66,8 @@ def load_task(
 def find_directory(task: Task, data_dir: str | PathLike) -> Path | None:
     """The folder of a task below `data_dir`, by any of its names, or None."""
     names = [task.name, *([task.hub_config] if task.hub_config else []), *task.aliases]
+    if task.family == "SC" and own_classes(data_dir):
+        return Path(data_dir)
     folders = (Path(data_dir) / above / name for above in ("", "GUE") for name in names)
     return next((folder for folder in folders if any(_find(folder, split) for split in SPLITS)), None)
 
@@ -73,6 +78,12 @@ def _find(directory: Path, split: str) -> Path | None:
 
 def _read_files(task: Task, data_dir: Path) -> tuple[dict[str, pd.DataFrame], str]:
     directory = find_directory(task, data_dir)
+    if directory is None and task.family == "SC":
+        raise TaskDataError(
+            f"There is no species task in {data_dir} or {data_dir / task.name}. Draw its windows from FASTA files: "
+            f"`vqdna species-task --fasta human=PATH --fasta mouse=PATH ... --length 1000 --output "
+            f"{data_dir / task.name}`."
+        )
     if directory is None:
         raise TaskDataError(
             f"There are no files of {task.name} in {data_dir}. Expected {data_dir / task.name}/train.csv, dev.csv and "

@@ -14,6 +14,8 @@ from pathlib import Path
 from .tasks import REGRESSION, SINGLE_LABEL
 
 
+# beside a task's files, where the task was made here: its classes and how it was made
+TASK_FILE = "task.json"
 _HERE = Path(__file__).resolve().parent
 
 
@@ -138,8 +140,12 @@ def get_task(name: str) -> Task:
 def class_names(place: str | Path, num_labels: int) -> tuple[str, ...]:
     """The classes of the task that a directory or a name says it holds, for example `GUE/mouse/3`; none if unknown.
 
-    An order of classes that nothing supports is not taken.
+    A `task.json` in the directory, as `vqdna species-task` writes it, goes first. An order of classes that nothing
+    supports is not taken.
     """
+    own = own_classes(place)
+    if len(own) == num_labels:
+        return own
     parts = Path(place).parts
     known = {key.lower(): task for task in _tasks() for key in (task.name, *task.aliases)}
     for name in ("/".join(parts[-2:]), parts[-1] if parts else ""):
@@ -147,6 +153,25 @@ def class_names(place: str | Path, num_labels: int) -> tuple[str, ...]:
         if task is not None and len(task.classes) == num_labels and task.label_order != "not documented":
             return task.classes
     return ()
+
+
+def own_classes(directory: str | Path) -> tuple[str, ...]:
+    """The classes that a directory's `task.json` names; none without such a file.
+
+    Raises:
+        ValueError: a file that is no JSON object, or whose classes are no list of names.
+    """
+    path = Path(directory) / TASK_FILE
+    if not path.is_file():
+        return ()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}. Write the task again.") from error
+    classes = content.get("classes", []) if isinstance(content, dict) else None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"{path} should hold an object with 'classes', a list of names. Write the task again.")
+    return tuple(classes)
 
 
 def list_species(category: str | None = None) -> tuple[Species, ...]:

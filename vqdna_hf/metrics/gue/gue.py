@@ -47,7 +47,7 @@ _MCC_TASKS = (
     + ["splice_reconstructed"]
     + [f"tf_{number}" for number in range(5)]
 )
-# task -> metric; the editing efficiency tasks are one per Cas9 variant, of which any name will do
+# task -> metric; the editing efficiency tasks are one per cell line (K562, Jurkat, H1), of which any name will do
 _TASKS = dict.fromkeys(_MCC_TASKS, "mcc") | {"virus_covid": "f1", "species": "accuracy"}
 _LOWER = {task.lower(): metric for task, metric in _TASKS.items()}
 

@@ -1,0 +1,100 @@
+import pytest
+from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
+
+from vqdna_hf.benchmark.cells import list_cells
+from vqdna_hf.benchmark.specification import SpecificationError, read_specification
+
+
+def test_a_file_becomes_cells_in_the_order_of_seeds(tmp_path):
+    cells = list_cells(read_specification(write_benchmark(tmp_path)))
+
+    assert [cell.name for cell in cells[:4]] == [
+        *("planted__learned__full__1", "planted__untrained__full__1", "planted__letters__full__1"),
+        "planted__regression__control__1",
+    ]
+    assert len(cells) == 2 * 4 + 2 * 3  # k-mer regression has no seed to vary
+
+
+def test_a_list_is_a_grid_and_the_most_special_place_decides(tmp_path):
+    models = {**MODELS, "letters": {**MODELS["letters"], "options": {"dropout": 0.3, "batch_size": 4}}}
+    path = write_benchmark(tmp_path, models=models)
+    path.write_text(path.read_text().replace("pooling: max", "pooling: max\n  letters: {batch_size: 2}"))
+    specification = read_specification(path)
+    task, model = specification.tasks[0], next(one for one in specification.models if one.name == "letters")
+
+    points = specification.points(task, model, "full")
+
+    shared = {"epochs": 1.0, "batch_size": 2, "pooling": "max", "dropout": 0.3}
+    assert points == [{**shared, "learning_rate": 0.001}, {**shared, "learning_rate": 0.003}]
+
+
+def test_environment_variables_stand_in_places(tmp_path, monkeypatch):
+    path = write_benchmark(tmp_path, data_dir="${SOME_FOLDER}/below")
+    with pytest.raises(SpecificationError, match="SOME_FOLDER, which is not set"):
+        read_specification(path)
+    monkeypatch.setenv("SOME_FOLDER", "/data")
+    assert read_specification(path).data_dir == "/data/below"
+
+
+def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path):
+    path = write_benchmark(tmp_path)
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 1\n    weight_decay: 1e-2"))
+    assert read_specification(path).modes["full"]["weight_decay"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sedes": [1]}, r"unknown key 'sedes'. Did you mean seeds"),
+        ({"seeds": [1, 1]}, "1 is there twice"),
+        ({"seeds": ["a"]}, "'a' is not a whole number"),
+        ({"seeds": []}, "seeds is missing or empty"),
+        ({"tasks": ["mouse/9"]}, r"There is no task 'mouse/9'. Did you mean mouse/"),
+        (
+            {"tasks": [{"name": "mouse/0", "poling": "max"}]},
+            r"tasks.mouse/0: unknown key 'poling'. Did you mean",
+        ),
+        ({"modes": {"ful": {}}}, "no mode 'ful'"),
+        (
+            {"modes": {"full": {"learning_rat": 1}}},
+            r"full: unknown key 'learning_rat'. Did you mean",
+        ),
+        ({"modes": {"full": {"epochs": "many"}}}, r"modes.full.epochs is 'many', but it must be of the type float"),
+        ({"modes": {"full": {"epochs": []}}}, "an empty list"),
+        ({"models": {"a": {}}}, "exactly one of vocabulary, tokenizer, path and control, not none"),
+        ({"models": {"a": {"path": "x", "control": "cnn"}}}, "not path and control"),
+        ({"models": {"a": {"control": "svm"}}}, "no control 'svm'; choose one of cnn"),
+        ({"models": {"a": {"tokenizer": "words"}}}, "no kind 'words'"),
+        ({"models": {"a": {"tokenizer": {"kind": "kmer", "stride": 2}}}}, "unknown key 'stride'"),
+        (
+            {"models": {"a": {"vocabulary": {**VOCABULARY, "max_step": 3}}}},
+            "unknown key 'max_step'. Did you mean max_steps",
+        ),
+        ({"models": {"a": {"vocabulary": "b", "encoder": {}}}}, "'b', which is no model of the file"),
+        ({"models": {"a": {"path": "x", "encoder": {}}}}, "encoder goes with vocabulary or tokenizer, not with path"),
+        ({"models": {"a/b": {"path": "x"}}}, "'a/b' is no name"),
+        ({"models": {"a": {"path": "x"}, "A": {"path": "x"}}}, "'a' is there twice"),
+        ({"models": {"a": {"path": "x", "modes": ["lora"]}}}, "'lora' is not among the file's modes"),
+        ({"models": {"a": {"tokenizer": "character", "encoder": {}}}, "fasta": []}, "names no fasta"),
+        ({"train_rows": 0}, "train_rows is 0"),
+        ({"reference": "gold"}, "no model 'gold'"),
+        ({"format": 9}, "format 9"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_its_place(tmp_path, changes, message):
+    path = write_benchmark(tmp_path, **changes)
+    with pytest.raises(SpecificationError, match=message) as caught:
+        read_specification(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    for name, message in [
+        ("list.yaml", "a mapping"),
+        ("broken.yaml", "not YAML"),
+        ("missing.yaml", "no benchmark file"),
+    ]:
+        with pytest.raises(SpecificationError, match=message):
+            read_specification(tmp_path / name)

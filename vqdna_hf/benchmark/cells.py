@@ -1,0 +1,67 @@
+"""The cells of a benchmark: what there is to run, where each is kept, and what decides its result."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .specification import ModelEntry, Specification, TaskEntry
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the benchmark: a task, a model, a mode and a seed."""
+
+    task: TaskEntry
+    model: ModelEntry
+    mode: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its file, without the suffix."""
+        return f"{self.task.name.replace('/', '-')}__{self.model.name}__{self.mode}__{self.seed}"
+
+
+def list_cells(specification: Specification) -> list[Cell]:
+    """Every cell, the first seed of all of them first, so that an unfinished table is a whole one of fewer seeds.
+
+    What no seed changes (linear probes, k-mer regression) runs with the first seed alone.
+    """
+    return [
+        Cell(task, model, mode, seed)
+        for seed in specification.seeds
+        for task in specification.tasks
+        for model in specification.models
+        for mode in specification.modes_of(model)
+        if seed == specification.seeds[0] or not (mode == "linear" or model.control == "kmer-regression")
+    ]
+
+
+def cell_path(output: Path, cell: Cell) -> Path:
+    """Where a finished cell is."""
+    return output / "cells" / f"{cell.name}.json"
+
+
+def cell_settings(specification: Specification, cell: Cell, counts: dict[str, int]) -> dict:
+    """What decides a cell's result, as far as the file says it; `counts` are the rows of each split that are used."""
+    settings = {
+        "points": specification.points(cell.task, cell.model, cell.mode),
+        "model": describe(cell.model),
+        "rows": counts,
+        "window": specification.window,
+        "fasta": [Path(path).name for path in specification.fasta],
+    }
+    if isinstance(cell.model.vocabulary, str):
+        settings["vocabulary"] = describe(next(m for m in specification.models if m.name == cell.model.vocabulary))
+    if cell.model.encoder is None:
+        del settings["window"], settings["fasta"]
+    return json.loads(json.dumps(settings))
+
+
+def describe(entry: ModelEntry) -> dict:
+    """What the file says of a model, without places on this machine."""
+    content = {name: value for name, value in asdict(entry).items() if value not in (None, {}, False, ())}
+    content.pop("modes", None)
+    if "path" in content and Path(content["path"]).is_dir():
+        content["path"] = Path(content["path"]).resolve().name
+    return json.loads(json.dumps(content))

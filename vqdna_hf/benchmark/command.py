@@ -1,0 +1,165 @@
+"""`vqdna benchmark`: tasks x models x modes x seeds from one file, a JSON file for every finished cell, tables."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
+
+from ..training.arguments import option, required
+from ..training.encoded_sequences import encode_sequences
+from ..training.recording import package_versions, read_json, write_json
+from .cells import Cell, cell_path, cell_settings, list_cells
+from .classifiers import describe_tokens
+from .prepare import PreparedModel, find_model, prepare_model
+from .runners import Encodings, remove_work, run_points
+from .scoring import score_test
+from .specification import FORMAT, Specification, read_specification
+from .tables import write_tables
+from .tasks import TaskData, load_tasks
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class BenchmarkArguments:
+    """Compare models on tasks, as a YAML file says."""
+
+    POSITIONAL = ("file",)
+
+    file: str = required("YAML file: tasks, models, modes and seeds")
+    output: str = required("directory to write; what is finished there is not run again")
+    part: str = option("1/1", "run every n-th cell only, as in 1/2 and 2/2, for several processes side by side")
+    tables_only: bool = option(False, "write the tables of the cells that are there, and run nothing")
+
+
+def benchmark(arguments: BenchmarkArguments) -> list[dict]:
+    """Run what is not finished, and write the tables.
+
+    Returns:
+        The finished cells, in the order of the file.
+
+    Raises:
+        SpecificationError: the file cannot be run (see `read_specification`).
+        ValueError: wrong task files, a tokenizer that gives no tokens, or cells of other settings in the output
+            directory; all before anything is trained.
+    """
+    part, parts = _part(arguments.part)
+    specification = read_specification(arguments.file)
+    output, cells = Path(arguments.output), list_cells(specification)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
+    if not arguments.tables_only:
+        tasks = load_tasks(specification)
+        _check_named_models(specification, tasks)
+        _check_cells(specification, cells, tasks, output)
+        mine = [cell for number, cell in enumerate(cells) if number % parts == part - 1]
+        _run_cells(specification, mine, tasks, output)
+    found = [read_json(path) for cell in cells if (path := cell_path(output, cell)).is_file()]
+    if found and PartialState().is_main_process:
+        markdown = write_tables(found, output, reference=specification.reference)
+        if len(found) < len(cells):
+            logger.info("%d of %d cells are finished; the tables are of those.", len(found), len(cells))
+        print(markdown)
+        logger.info("Tables: %s; cells: %s", output / "tables.md", output / "cells")
+    return found
+
+
+def _part(text: str) -> tuple[int, int]:
+    try:
+        part, parts = (int(number) for number in text.split("/"))
+    except ValueError:
+        part, parts = 0, 0
+    if not 1 <= part <= parts:
+        raise ValueError(f"--part is {text!r}, but it must be as 1/2: the first of two parts.")
+    return part, parts
+
+
+def _check_named_models(specification: Specification, tasks: dict[str, TaskData]):
+    """Encode a few rows with every tokenizer that is not made here, before anything is trained."""
+    for entry in specification.models:
+        if entry.path is not None:
+            tokenizer = find_model(entry).tokenizer
+            for task in tasks.values():
+                encode_sequences(tokenizer, task.train.sequences[:8])
+
+
+def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], output: Path):
+    for cell in cells:
+        path = cell_path(output, cell)
+        if path.is_file():
+            before, now = read_json(path)["settings"], cell_settings(specification, cell, tasks[cell.task.name].counts)
+            different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            if different:
+                changes = "; ".join(f"{name}: {before.get(name)} then, {now.get(name)} now" for name in different)
+                raise ValueError(
+                    f"{path} was run with other settings ({changes}). Remove it to run it again, or choose "
+                    "another output."
+                )
+
+
+def _run_cells(specification: Specification, cells: list[Cell], tasks: dict[str, TaskData], output: Path):
+    state, prepared, encodings = PartialState(), {}, Encodings()
+    waiting = [cell for cell in cells if not cell_path(output, cell).is_file()]
+    # of one decision for all processes: another one may see a file that the first has just written
+    waiting = broadcast_object_list([waiting])[0]
+    if not waiting:
+        return
+    for cell in waiting:  # every model before the first cell: what cannot be made should not be found out late
+        if cell.model.name not in prepared:
+            prepared[cell.model.name] = prepare_model(cell.model, specification, output)
+    _check_weights(specification, prepared, output)
+    for cell in tqdm(waiting, desc="Cells", disable=None if state.is_main_process else True):
+        logger.debug("%s", cell.name)
+        content = _run_cell(specification, cell, tasks[cell.task.name], prepared[cell.model.name], output, encodings)
+        if state.is_main_process:
+            write_json(cell_path(output, cell), content)
+            remove_work(output / "work" / cell.name)
+        state.wait_for_everyone()
+
+
+def _check_weights(specification: Specification, prepared: dict[str, PreparedModel], output: Path):
+    """Make sure that finished cells are of the weights that are about to be used."""
+    for cell in list_cells(specification):
+        path, model = cell_path(output, cell), prepared.get(cell.model.name)
+        if model is not None and path.is_file() and read_json(path)["weights"] != model.weights:
+            raise ValueError(
+                f"{path} is of other weights of {cell.model.name} ({read_json(path)['weights']}) than those there now "
+                f"({model.weights}). Remove the cells of {cell.model.name} to run them again, or choose another "
+                "output."
+            )
+
+
+def _run_cell(specification, cell: Cell, task: TaskData, prepared: PreparedModel, output: Path, encodings) -> dict:
+    started, points = time.time(), specification.points(cell.task, cell.model, cell.mode)
+    work = output / "work" / cell.name
+    best, outcomes = run_points(task, prepared, cell.mode, cell.seed, points, work, encodings)
+    return {
+        "format": FORMAT,
+        "task": task.name,
+        "family": task.family,
+        "metric": task.metric,
+        "problem_type": task.problem_type,
+        "model": cell.model.name,
+        "mode": cell.mode,
+        "seed": cell.seed,
+        "kind": prepared.kind,
+        "settings": cell_settings(specification, cell, task.counts),
+        "weights": prepared.weights,
+        "points": [{"settings": options, "dev": outcome.dev} for options, outcome in zip(points, outcomes)],
+        "chosen": {**points[best], **outcomes[best].chosen},
+        "dev": outcomes[best].dev,
+        **score_test(task, outcomes[best].predictions),
+        "counts": task.counts,
+        "whole_counts": task.whole,
+        "tokenizer": describe_tokens(prepared, task),
+        **outcomes[best].sizes,
+        "pretraining_bases": prepared.pretraining_bases,
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+        "processes": PartialState().num_processes,
+    }

@@ -1,0 +1,228 @@
+"""The models of a benchmark: vocabularies learned, encoders pre-trained, or found where the file says they are.
+
+Everything made here is in the output directory: `corpus`, `models/NAME/tokenizer` and `models/NAME/encoder`. What is
+finished there is not made again, and what was interrupted goes on, both only with the settings it was begun with.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+from transformers import AutoTokenizer, set_seed
+
+from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
+from ..baselines.tokenizers import character_tokenizer
+from ..baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
+from ..modeling.tokenization_vqdna import VQDNATokenizer
+from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
+from ..training.pretrain import build_model, pretrain
+from ..training.recording import read_json
+from ..training.tokenize import load_tokenizer, tokenize
+from ..training.train_tokenizer import train_tokenizer
+from .specification import ModelEntry, Specification
+
+
+logger = logging.getLogger(__name__)
+
+# steps that only look at a run while it goes on: once, at its end
+_QUIET = {"eval_steps": 1_000_000, "save_steps": 500, "logging_steps": 100}
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model that is ready to be fine-tuned.
+
+    Attributes:
+        entry: what the file says of it.
+        kind: "learned vocabulary", "hand-made vocabulary", "other" or "control".
+        source: directory or Hub repository of the model; None for a control.
+        tokenizer: its tokenizer; None for a control without one.
+        weights: a digest of the weights, so that cells of other weights are not taken for its own.
+        pretraining_bases: bases that its encoder was shown, if it was made here.
+    """
+
+    entry: ModelEntry
+    kind: str
+    source: str | None
+    tokenizer: object | None
+    weights: str | None
+    pretraining_bases: int | None
+
+    @property
+    def is_vqdna(self) -> bool:
+        """Whether its vocabulary is learned, so that bases can be given instead of token ids."""
+        return isinstance(self.tokenizer, VQDNATokenizer)
+
+
+def prepare_model(entry: ModelEntry, specification: Specification, output: Path) -> PreparedModel:
+    """Make a model, or find it.
+
+    Raises:
+        ValueError: a finished or interrupted step in `output` has other settings; or as the commands behind each step.
+        OSError: there is no such model on the Hub, or the Hub cannot be reached.
+    """
+    if entry.control is not None:
+        tokenizer = character_tokenizer() if entry.control == "cnn" else None
+        return PreparedModel(entry, "control", None, tokenizer, None, None)
+    if entry.path is not None:
+        return find_model(entry)
+    home = output / "models" / entry.name
+    if entry.vocabulary is not None:
+        learned = entry.vocabulary if isinstance(entry.vocabulary, str) else entry.name
+        tokenizer_directory = output / "models" / learned / "tokenizer"
+        if isinstance(entry.vocabulary, dict):
+            learn_vocabulary(entry.vocabulary, specification, tokenizer_directory)
+    else:
+        tokenizer_directory = home / "tokenizer"
+        _make_tokenizer(entry, specification, output, tokenizer_directory)
+    options = {**_QUIET, **entry.encoder}
+    directory = home / "encoder"
+    if options.get("max_steps") == 0:
+        _untrained(options, tokenizer_directory, directory)
+    elif not _finished(directory, "training.json", options):
+        arguments = PretrainArguments(
+            corpus=str(make_corpus(specification, output)),
+            tokenizer=str(tokenizer_directory),
+            output=str(directory),
+            resume=True,
+            **_per_process(options, PretrainArguments),
+        )
+        logger.info("Pre-training %s", entry.name)
+        pretrain(arguments)
+    kind = "learned vocabulary" if entry.vocabulary is not None else "hand-made vocabulary"
+    steps = options.get("max_steps", PretrainArguments.max_steps)
+    shown = steps * options.get("batch_size", PretrainArguments.batch_size) * specification.window
+    shown *= options.get("gradient_accumulation_steps", 1)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    return PreparedModel(entry, kind, str(directory), tokenizer, weights_digest(directory), shown)
+
+
+def find_model(entry: ModelEntry) -> PreparedModel:
+    """The model of a directory or of the Hub, which any tokenizer of transformers may go with."""
+    options = {"revision": entry.revision, "trust_remote_code": entry.trust_remote_code}
+    local = Path(entry.path).is_dir()
+    tokenizer = AutoTokenizer.from_pretrained(entry.path, **options)
+    kind = "learned vocabulary" if isinstance(tokenizer, VQDNATokenizer) else "other"
+    return PreparedModel(entry, kind, entry.path, tokenizer, weights_digest(Path(entry.path)) if local else None, None)
+
+
+def make_corpus(specification: Specification, output: Path) -> Path:
+    """The windows that every encoder is pre-trained on, and every BPE learned from."""
+    directory = output / "corpus"
+    if not (directory / "corpus.json").is_file():
+        lengths = {"window": specification.window, "min_length": min(specification.window, 64)}
+        tokenize(TokenizeArguments(fasta=list(specification.fasta), output=str(directory), **lengths))
+    found = read_json(directory / "corpus.json").get("window")
+    if found != specification.window:
+        raise ValueError(
+            f"{directory} has windows of {found} bases, but the benchmark file says {specification.window}. Remove it "
+            "and models/, or choose another output."
+        )
+    return directory
+
+
+def learn_vocabulary(options: dict, specification: Specification, directory: Path):
+    """Run stage 1, unless it is finished."""
+    options = {**_QUIET, "save_steps": 500, **options}
+    if _finished(directory, "training.json", options):
+        return
+    logger.info("Learning the vocabulary %s", directory.parent.name)
+    train_tokenizer(
+        TrainTokenizerArguments(
+            fasta=list(specification.fasta),
+            output=str(directory),
+            resume=True,
+            **_per_process(options, TrainTokenizerArguments),
+        )
+    )
+
+
+def _per_process(options: dict, arguments_class: type) -> dict:
+    """The same batches on any number of processes: a file's batch is that of all of them together."""
+    processes = PartialState().num_processes
+    batch = options.get("batch_size", arguments_class.batch_size)
+    if batch % processes:
+        raise ValueError(f"A batch of {batch} cannot be shared by {processes} processes; change one of them.")
+    return {**options, "batch_size": batch // processes}
+
+
+def _finished(directory: Path, record: str, options: dict) -> bool:
+    """Whether a step is finished, with the settings of the file.
+
+    Raises:
+        ValueError: it is, with other settings.
+    """
+    path = directory / record
+    if not path.is_file():
+        return False
+    content = read_json(path)
+    before = content["arguments"]
+    different = []
+    for name, value in options.items():
+        if name in ("save_steps", "logging_steps", "eval_steps"):
+            continue
+        then = before.get(name)
+        if name == "batch_size":
+            then = then * content.get("processes", 1)
+        if then != value:
+            different.append(f"{name}: {then!r} then, {value!r} now")
+    if different:
+        raise ValueError(
+            f"{directory} was made with other settings ({'; '.join(different)}). Remove it and the cells made with "
+            "it, or choose another output."
+        )
+    return True
+
+
+def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Path, directory: Path):
+    if _finished(directory, "training.json", entry.tokenizer):
+        return
+    options = dict(entry.tokenizer)
+    if options["kind"] == "bpe" and not options.get("file"):
+        options["corpus"] = str(make_corpus(specification, output))
+    if PartialState().is_main_process:
+        partial = directory.with_name(f"{directory.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        write_baseline_tokenizer(BaselineTokenizerArguments(output=str(partial), **options))
+        os.replace(partial, directory)
+    PartialState().wait_for_everyone()
+
+
+def _untrained(options: dict, tokenizer_directory: Path, directory: Path):
+    """An encoder as it was initialized, in the form of a pre-trained one."""
+    if not (directory / "config.json").is_file() and PartialState().is_main_process:
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_directory)
+        set_seed(options.get("seed", PretrainArguments.seed))
+        if isinstance(tokenizer, VQDNATokenizer):
+            known = {name: value for name, value in options.items() if name in ("preset", "base_loss_weight")}
+            arguments = PretrainArguments(corpus="", tokenizer=str(tokenizer_directory), output="", **known)
+            model = build_model(arguments, load_tokenizer(str(tokenizer_directory)))
+        else:
+            preset = options.get("preset", PretrainArguments.preset)
+            model = TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(preset, tokenizer=tokenizer))
+        partial = directory.with_name(f"{directory.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        os.replace(partial, directory)
+    PartialState().wait_for_everyone()
+
+
+def weights_digest(directory: Path) -> str | None:
+    """Sixteen hexadecimal digits of the hash of a directory's weights and configuration."""
+    digest = hashlib.sha256()
+    files = sorted([*directory.glob("*.safetensors"), *directory.glob("config.json")])
+    for path in files:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes() if path.suffix != ".json" else _stable(path))
+    return digest.hexdigest()[:16] if files else None
+
+
+def _stable(path: Path) -> bytes:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return json.dumps({k: v for k, v in content.items() if k != "transformers_version"}, sort_keys=True).encode()

@@ -1,0 +1,145 @@
+"""Species classification as files: what `vqdna species-task` writes, and `load_task_files` and `load_task` read.
+
+    DIR/train.csv, dev.csv, test.csv     sequence, label, species, contig, start, end, strand; or .parquet
+    DIR/task.json                        the classes, how the windows were drawn and how the contigs were split
+
+Positions are 0-based and half-open, in bases.
+"""
+
+import json
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from ..training.arguments import option, required
+from .catalogue import TASK_FILE
+from .species import SpeciesPlan, batch_rows, plan_species_task, read_windows
+from .tasks import SPLITS, TaskDataError
+
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("auto", "csv", "parquet")
+# a CSV file has no parts that can be read alone
+_LONGEST_CSV = 10_000
+
+
+@dataclass(kw_only=True)
+class SpeciesTaskArguments:
+    """Species classification from genomes: windows, and the species as their class."""
+
+    fasta: list[str] = option([], "SPECIES=PATH, a FASTA file or a folder of them; give it once per species or file")
+    directory: str | None = option(None, "directory with a FASTA file or folder per species, instead of --fasta")
+    output: str = required("directory to write")
+    length: int = option(1000, "window, in bases, up to 1,000,000")
+    train_rows: int = option(1000, "windows of each species to train on")
+    dev_rows: int = option(100, "windows of each species in dev")
+    test_rows: int = option(100, "windows of each species in test")
+    dev_contigs: list[str] = option([], "contigs of dev: NAME for every species, or SPECIES=NAME")
+    test_contigs: list[str] = option([], "contigs of test: NAME for every species, or SPECIES=NAME")
+    random_strand: bool = option(False, "read half of the windows backward")
+    max_unknown: float = option(0.05, "share of unknown bases up to which a window is taken")
+    format: str = option("auto", "csv, parquet, or auto: csv up to 10,000 bases, parquet above")
+    seed: int = option(0, "seed of the windows and strands; the contigs of a split do not depend on it")
+
+
+def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: str = "auto") -> Path:
+    """Read the bases of planned windows and write the task; nothing if it is there already.
+
+    The directory appears when all is written; what an interrupted call leaves is removed.
+
+    Raises:
+        TaskDataError: the directory holds something else, or a genome has changed.
+        ValueError: an unknown format.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"There is no format {file_format!r}; choose one of {', '.join(FORMATS)}.")
+    output, length = Path(output), plan.info["length"]
+    if file_format == "auto":
+        file_format = "csv" if length <= _LONGEST_CSV else "parquet"
+    info = plan.info | {"format": file_format}
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        _check_same(output, info)
+        return output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
+        task, cache = Path(temporary) / "task", Path(temporary) / "cache"
+        task.mkdir()
+        splits = read_windows(plan, cache)
+        for split in SPLITS:
+            write = splits[split].to_csv if file_format == "csv" else splits[split].to_parquet
+            write(str(task / f"{split}.{file_format}"), batch_size=batch_rows(length))
+        (task / TASK_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+        os.replace(task, output)
+    return output
+
+
+def _check_same(output: Path, info: dict):
+    path = output / TASK_FILE
+    if not path.is_file():
+        raise TaskDataError(f"{output} is not empty and holds no {TASK_FILE}. Give the task a directory of its own.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TaskDataError(f"{path} cannot be read: {error}. Write the task to another directory.") from error
+    # through JSON, so that tuples and numbers compare as they were written
+    wanted = json.loads(json.dumps(info))
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        raise TaskDataError(
+            f"{output} holds a task made with other settings ({', '.join(different)} differ). Remove it, or write to "
+            "another directory."
+        )
+
+
+def species_task_command(arguments: SpeciesTaskArguments) -> dict:
+    """Write a task and return what its `task.json` says.
+
+    Raises:
+        ValueError: as `species_task` and `write_species_task`.
+    """
+    if bool(arguments.fasta) == bool(arguments.directory):
+        raise ValueError("Name the genomes: --fasta SPECIES=PATH, once per species or file, or --directory DIR.")
+    genomes = arguments.directory or {}
+    for value in arguments.fasta:
+        species, equals, path = value.partition("=")
+        if not (species and equals and path):
+            raise ValueError(f"--fasta is {value!r}, but it must be SPECIES=PATH, as in human=hg38.fa.gz.")
+        genomes.setdefault(species, []).append(path)
+    plan = plan_species_task(
+        genomes,
+        arguments.length,
+        {"train": arguments.train_rows, "dev": arguments.dev_rows, "test": arguments.test_rows},
+        arguments.seed,
+        _contigs(arguments.dev_contigs, "--dev-contigs"),
+        _contigs(arguments.test_contigs, "--test-contigs"),
+        arguments.random_strand,
+        arguments.max_unknown,
+    )
+    output = write_species_task(plan, arguments.output, arguments.format)
+    for species in plan.info["classes"]:
+        held_out = (f"{split} {_few(plan.info['contigs'][species][split])}" for split in ("dev", "test"))
+        logger.info("%s, split by %s: %s", species, plan.info["split_by"][species], ", ".join(held_out))
+    logger.info("The task is in %s; adapt a model to it with `vqdna finetune --data %s`", output, output)
+    return plan.info
+
+
+def _few(names: list[str]) -> str:
+    return " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _contigs(values: list[str], flag: str) -> list[str] | dict[str, list[str]] | None:
+    if not values:
+        return None
+    pairs = [value.partition("=") for value in values]
+    if len({equals for _, equals, _ in pairs}) > 1:
+        raise ValueError(f"{flag} is {' '.join(values)}: give SPECIES=NAME for all of them, or NAME for all.")
+    if not pairs[0][1]:
+        return values
+    of = {}
+    for species, _, name in pairs:
+        of.setdefault(species, []).append(name)
+    return of

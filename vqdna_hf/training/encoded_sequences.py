@@ -1,0 +1,105 @@
+"""Sequences as token ids of any tokenizer, encoded once, for one strand or both."""
+
+import logging
+
+import numpy as np
+import torch
+
+
+logger = logging.getLogger(__name__)
+
+_COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
+_BATCH = 4096
+
+
+class EmptySequenceError(ValueError):
+    """A tokenizer gives no token for a sequence; the message names tokenizer and row."""
+
+
+def other_strand(sequence: str) -> str:
+    """The reverse complement, IUPAC letters included."""
+    return sequence.translate(_COMPLEMENT)[::-1]
+
+
+def encode_sequences(tokenizer, sequences: list[str], max_length: int | None = None) -> list[np.ndarray]:
+    """Token ids of DNA strings, special tokens included: one `int32` array a sequence.
+
+    Args:
+        tokenizer: any tokenizer of transformers.
+        max_length: bases to keep of each sequence, from its start; all when not given. A tokenizer that states a
+            largest number of tokens (`model_max_length`) cuts at that, too, and a warning says so.
+
+    Raises:
+        EmptySequenceError: a sequence has no token but special ones.
+    """
+    limit = tokenizer.model_max_length if tokenizer.model_max_length < 1_000_000 else None
+    special, encoded, cut = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}, [], 0
+    for start in range(0, len(sequences), _BATCH):
+        strings = [sequence[:max_length] for sequence in sequences[start : start + _BATCH]]
+        options = {} if limit is None else {"truncation": True, "max_length": limit}
+        rows = tokenizer(strings, return_attention_mask=False, **options)["input_ids"]
+        for row, ids in enumerate(rows):
+            if all(one in special for one in ids):
+                raise EmptySequenceError(
+                    f"{type(tokenizer).__name__} {tokenizer.name_or_path!r} gives no token for sequence "
+                    f"{start + row} (0-based), {strings[row][:30]!r}. It is no tokenizer for DNA letters, or it "
+                    "expects them in another form (spaces between k-mers?)."
+                )
+            cut += limit is not None and len(ids) == limit
+            encoded.append(np.asarray(ids, dtype=np.int32))
+    if cut:
+        logger.warning("%d of %d sequences reach %d tokens, where this tokenizer cuts.", cut, len(sequences), limit)
+    return encoded
+
+
+class EncodedSequences(torch.utils.data.Dataset):
+    """Token ids and labels; on a random strand, another one each epoch, when `seed` is given.
+
+    Args:
+        ids: one array a sequence.
+        labels (`np.ndarray` of shape `(rows,)` or `(rows, num_labels)`).
+        other_ids: the ids of the other strands, for `seed`.
+        seed: seed of the strands; the given strand when not given.
+    """
+
+    def __init__(self, ids, labels: np.ndarray, other_ids=None, seed: int | None = None):
+        self.ids, self.labels, self.other_ids, self.seed = ids, labels, other_ids, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int):
+        """Take the strands of an epoch; see `EpochCallback`."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> dict:
+        ids = self.ids[index]
+        if self.seed is not None and np.random.default_rng([self.seed, self.epoch, index]).random() < 0.5:
+            ids = self.other_ids[index]
+        return {"input_ids": ids, "labels": self.labels[index]}
+
+
+class EncodedCollator:
+    """Pads the sequences of a batch on the right.
+
+    Gives `input_ids` and `attention_mask` of shape `(batch, tokens)` and `labels`.
+    """
+
+    def __init__(self, pad_token_id: int | None):
+        self.pad_token_id = 0 if pad_token_id is None else pad_token_id
+
+    def __call__(self, items: list[dict]) -> dict[str, torch.Tensor]:
+        longest = max(len(item["input_ids"]) for item in items)
+        ids = np.full((len(items), longest), self.pad_token_id, dtype=np.int64)
+        mask = np.zeros((len(items), longest), dtype=np.int64)
+        for row, item in enumerate(items):
+            end = len(item["input_ids"])
+            ids[row, :end], mask[row, :end] = item["input_ids"], 1
+        labels = np.stack([item["labels"] for item in items])
+        labels = labels if labels.dtype.kind in "iu" else labels.astype(np.float32)
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "labels": torch.from_numpy(labels),
+        }
