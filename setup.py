@@ -21,6 +21,7 @@ DEPENDENCIES = [
     "pandas>=2.1",
     "peft>=0.20",
     "pyarrow>=15.0",
+    "pyyaml>=6.0.1",
     "safetensors>=0.8",
     "scikit-learn>=1.4",
     "scipy>=1.11.1",

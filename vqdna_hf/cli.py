@@ -53,6 +53,18 @@ COMMANDS = {
         "draw windows of genomes for species classification",
     ),
     "audit": ("analysis.audit", "AuditArguments", "audit", "check datasets for copies, overlap and shortcuts"),
+    "codebook": (
+        "analysis.codebook.command",
+        "CodebookArguments",
+        "codebook",
+        "see a codebook: usage, relevance to classes, logos",
+    ),
+    "benchmark": (
+        "benchmark.command",
+        "BenchmarkArguments",
+        "benchmark",
+        "compare models on tasks, as a YAML file says, and print the tables",
+    ),
     "info": ("analysis.info", "InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
     "demo": ("demo", "DemoArguments", "demo", "simulate a genome and run all stages on it"),
 }

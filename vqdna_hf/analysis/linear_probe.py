@@ -47,10 +47,13 @@ class LinearProbe:
         settings = {**pooling, "problem_type": info.problem_type}
         features, labels = code_features(codec, train["nucleotide_ids"], settings), np.asarray(train["labels"])
         scaler = StandardScaler().fit(features)
+        held_out, held_out_labels = code_features(codec, dev["nucleotide_ids"], settings), np.asarray(dev["labels"])
+        compute = make_compute_metrics(info.problem_type)
         best, best_score = None, -np.inf
         for strength in _STRENGTHS:
             probe = cls(codec, *_fit_linear(scaler, features, labels, info.problem_type, strength), settings)
-            score = probe.score(dev)[metric]
+            logits = held_out @ probe.weight.T + probe.bias
+            score = compute(_Evaluation(logits, held_out_labels))[metric]
             if score > best_score:
                 best, best_score = probe, score
         return best

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
-from .classification import compute_scores, make_compute_metrics
+from .classification import compute_scores, make_compute_metrics, metric_names
 from .codebook import codebook_usage, perplexity
 
 
-__all__ = ["codebook_usage", "compute_scores", "evaluate_module_path", "make_compute_metrics", "perplexity"]
+__all__ = [
+    "codebook_usage",
+    "compute_scores",
+    "evaluate_module_path",
+    "make_compute_metrics",
+    "metric_names",
+    "perplexity",
+]
 
 
 def evaluate_module_path() -> str:

@@ -50,6 +50,11 @@ _METRICS = {
 }
 
 
+def metric_names(problem_type: str) -> tuple[str, ...]:
+    """The scores of a problem type, as `compute_scores` gives them."""
+    return _METRICS[problem_type]
+
+
 def compute_scores(
     predictions: np.ndarray,
     references: np.ndarray,

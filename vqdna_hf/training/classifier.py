@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from ..metrics import make_compute_metrics
 from .arguments import FinetuneArguments
 
 
@@ -18,7 +20,17 @@ def learning_rate(arguments: FinetuneArguments) -> float | None:
 
 
 def classifier_trainer(
-    arguments: FinetuneArguments, model, output: Path, metric: str, *, train, dev, collator, compute_metrics, callbacks
+    arguments: FinetuneArguments,
+    model,
+    output: Path,
+    metric: str,
+    *,
+    train,
+    dev,
+    collator,
+    compute_metrics,
+    callbacks=(),
+    quiet: bool = False,
 ) -> Trainer:
     """A `Trainer` that keeps the epoch which is best on dev.
 
@@ -27,17 +39,47 @@ def classifier_trainer(
         output: where checkpoints are written.
         metric: the score, among those that `compute_metrics` gives, which dev selects by.
         train, dev, collator, compute_metrics, callbacks: as `Trainer` takes them.
+        quiet: whether progress bars and log lines are left out, for a caller that has its own.
     """
-    return Trainer(
+    args = _training_arguments(arguments, output, metric, learning_rate(arguments))
+    args.disable_tqdm = quiet
+    trainer = Trainer(
         model=model,
-        args=_training_arguments(arguments, output, metric, learning_rate(arguments)),
+        args=args,
         train_dataset=train,
         eval_dataset=dev,
         data_collator=collator,
         compute_metrics=compute_metrics,
         optimizers=(_optimizer(model, learning_rate(arguments), arguments), None),
-        callbacks=callbacks,
+        callbacks=list(callbacks),
     )
+    if quiet:
+        trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def average_strands(predictions, strands: int) -> np.ndarray:
+    """Mean over the strands of logits whose rows are those of one strand and then those of the other.
+
+    Args:
+        predictions: logits as `Trainer.predict` gives them, alone or the first of a tuple.
+        strands: 1 or 2.
+    """
+    logits = np.asarray(predictions[0] if isinstance(predictions, (tuple, list)) else predictions)
+    return logits.reshape(strands, -1, *logits.shape[1:]).mean(axis=0)
+
+
+def average_strands_metrics(problem_type: str, strands: int):
+    """The `compute_metrics` function for an evaluation set that holds one strand of every row, and then the other."""
+    compute = make_compute_metrics(problem_type)
+
+    def metrics(evaluation) -> dict[str, float]:
+        labels = evaluation.label_ids
+        evaluation.predictions = average_strands(evaluation.predictions, strands)
+        evaluation.label_ids = labels[: len(labels) // strands]
+        return compute(evaluation)
+
+    return metrics
 
 
 def _training_arguments(arguments: FinetuneArguments, output: Path, metric: str, rate: float) -> TrainingArguments:

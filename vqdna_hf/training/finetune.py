@@ -18,6 +18,7 @@ from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
 from .classifier import classifier_trainer, learning_rate
+from .finetune_tokens import finetune_tokens, is_other_model
 from .lineage import encoder_record
 from .lora import lora_config
 from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
@@ -35,7 +36,7 @@ _SCORES = ("mcc", "f1", "accuracy", "spearman", "pearson")
 
 
 def finetune(arguments: FinetuneArguments) -> dict:
-    """Adapt a pre-trained model to the task in a directory.
+    """Adapt a pre-trained model to the task in a directory; see `finetune_tokens` for models that are not VQDNA's.
 
     What `full` and `end-to-end` write loads with `AutoModelForSequenceClassification.from_pretrained(output)`, what
     `linear` writes with `LinearProbe.from_pretrained(output)`. `lora` writes an adapter, which remembers its head and
@@ -53,6 +54,8 @@ def finetune(arguments: FinetuneArguments) -> dict:
     if arguments.mode not in MODES:
         raise ValueError(f"There is no mode {arguments.mode!r}; choose one of {', '.join(MODES)}.")
     apply_recipe(arguments, PAPER_RECIPE)
+    if is_other_model(arguments.model):
+        return finetune_tokens(arguments)
     started, output = time.time(), Path(arguments.output)
     splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
     metric = arguments.metric or ("spearman" if info.problem_type == "regression" else "mcc")
