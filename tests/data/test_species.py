@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel
 
+from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM, VQDNATokenizer
 from vqdna_hf.analysis.audit import read_splits, shortcut_scores
 from vqdna_hf.cli import main
 from vqdna_hf.data import TaskDataError, load_task, load_task_files, plan_species_task, read_fasta, species_task
@@ -17,6 +18,8 @@ from vqdna_hf.data.catalogue import class_names
 from vqdna_hf.data.species import HYENADNA_DEV_CONTIGS, HYENADNA_TEST_CONTIGS
 from vqdna_hf.data.species_windows import Contig, scan_genome
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases, reverse_complement
+from vqdna_hf.training.arguments import FinetuneArguments
+from vqdna_hf.training.finetune import finetune
 
 
 LENGTH = 50
@@ -341,6 +344,18 @@ def test_a_broken_task_json_is_named(tmp_path, content):
     (tmp_path / "task.json").write_text(content)
     with pytest.raises(ValueError, match="task.json .*Write the task again"):
         class_names(tmp_path, 2)
+
+
+def test_a_model_adapted_to_the_task_has_the_species_as_labels(genomes, tmp_path):
+    codec_and_encoder = VQDNAForMaskedLM(VQDNAConfig.from_preset("tiny"))
+    codec_and_encoder.save_pretrained(tmp_path / "model")
+    VQDNATokenizer(codec=codec_and_encoder.codec).save_pretrained(tmp_path / "model")
+    assert run(genomes, tmp_path / "task") == 0
+    paths = {"data": str(tmp_path / "task"), "model": str(tmp_path / "model"), "output": str(tmp_path / "out")}
+    results = finetune(FinetuneArguments(**paths, mode="full", epochs=1, metric="accuracy"))
+    assert 0 <= results["test"]["accuracy"] <= 1 and results["counts"]["test"] == 12
+    config = VQDNAConfig.from_pretrained(tmp_path / "out")
+    assert config.id2label == {0: "human", 1: "mouse", 2: "bacterium"}
 
 
 # real data
