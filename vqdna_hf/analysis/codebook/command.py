@@ -1,0 +1,233 @@
+"""`vqdna codebook`: the codebook of a vocabulary on the sequences of a task, as numbers, figures and a page."""
+
+import importlib.util
+import logging
+import os
+import shutil
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ...data.sarscov2 import HOLD_OUT
+from ...data.tasks import SINGLE_LABEL, SPLITS
+from ...modeling.modeling_vqdna_codec import VQDNACodecModel
+from ...modeling.nucleotides_vqdna import ids_to_bases
+from ...training.arguments import option, required
+from ...training.recording import package_versions, read_json, write_json
+from ...training.tokenize import load_tokenizer
+from ..audit import Rows, shortcut_scores
+from .labels import Study, study_labels
+from .logos import base_frequencies, code_logos
+from .relevance import code_tables
+from .rows import TaskRows, encode_other_strand, encode_rows, load_rows
+from .statistics import base_change, code_usage, level_radius, strand_consistency
+
+
+logger = logging.getLogger(__name__)
+
+RECORD = "codebook.json"
+_NEEDED = {"matplotlib": "matplotlib", "umap": "umap-learn", "jinja2": "jinja2"}
+_NEIGHBOURS = 15
+
+
+@dataclass(kw_only=True)
+class CodebookArguments:
+    """Look at a codebook: usage, relevance to classes, logos, and what a changed base and the other strand do."""
+
+    POSITIONAL = ("directory",)
+
+    directory: str = required("tokenizer or model directory")
+    data: str = required(
+        "classification: a name of the catalogue (`vqdna tasks`), a directory of train, dev and test files, or a "
+        "FASTA of SARS-CoV-2 genomes named by Pango lineage (.fa, .fa.gz, .fa.zst)"
+    )
+    output: str = required("directory to write")
+    data_dir: str | None = option(None, "folder in GUE's layout; the Hub when not given")
+    hold_out: str = option("positions", "what the splits of lineage genomes do not share: positions or lineages")
+    max_rows: int = option(2000, "most rows of a split, each class keeping its share")
+    logos: int = option(12, "codes of each level to draw the logo of, the most used first")
+    substitutions: int = option(1000, "single-base changes to try")
+    repeats: int = option(10, "times that the rows are halved, and that their classes are permuted")
+    seed: int = option(0, "seed of everything drawn at random")
+    overwrite: bool = option(False, "replace the result of another run in --output")
+
+    def settings(self) -> dict:
+        """What decides the numbers; no path, because the record may be published."""
+        values = {key: value for key, value in asdict(self).items() if key not in ("output", "overwrite", "data_dir")}
+        return values | {"directory": Path(self.directory).resolve().name, "data": _short(self.data)}
+
+
+def codebook(arguments: CodebookArguments) -> dict:
+    """Look at a codebook and write `codebook.json`, the figures (PNG and SVG) and `index.html`.
+
+    Returns:
+        The content of `codebook.json`: all numbers, and no sequence.
+
+    Raises:
+        ValueError: wrong options, missing packages, no tokenizer in the directory, data that are no classification
+            (see `load_rows`), or an output directory of something else. Nothing is written then.
+    """
+    started, output = time.time(), Path(os.path.abspath(arguments.output))
+    _check_arguments(arguments)
+    _check_output(output, arguments.overwrite)
+    codec = load_tokenizer(arguments.directory).codec.eval()
+    rows = load_rows(arguments.data, arguments.data_dir, arguments.hold_out, arguments.max_rows, arguments.seed)
+    report = inspect_codebook(codec, rows, arguments)
+    report |= {
+        "arguments": arguments.settings(),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions() | {name: version(name) for name in _NEEDED.values()},
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir()
+        _write(report, partial)
+        _replace(output, partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    logger.info("The codebook is in %s: open index.html", output)
+    return report
+
+
+def inspect_codebook(codec: VQDNACodecModel, rows: TaskRows, arguments: CodebookArguments) -> dict:
+    """Every number of the report, as plain values; usage, logos and the other strand are those of the train rows."""
+    sizes, levels, config = list(codec.config.codebook_sizes), range(codec.config.num_levels), codec.config
+    encoded = {split: encode_rows(codec, rows.sequences[split], f"Codes of {split}") for split in SPLITS}
+    train = encoded["train"]
+    usage = code_usage(train, sizes)
+    tables = code_tables(codec, encoded)
+    study = study_labels(codec, tables, rows.labels, rows.classes, rows.metric, arguments.repeats, arguments.seed)
+    study.report["classifier"]["shortcuts"] = _shortcuts(rows)
+    mirrored = encode_other_strand(codec, rows.sequences["train"], "Codes of the other strand")
+    rng = np.random.default_rng(arguments.seed)
+    return {
+        "vocabulary": {
+            "name": Path(arguments.directory).resolve().name,
+            "fingerprint": codec.fingerprint(),
+            "quantizer": config.quantizer,
+            "codebook_sizes": sizes,
+            "codebook_dim": config.codebook_dim,
+            "halo": config.halo,
+            "radius": [level_radius(codec, level) for level in levels],
+            "layers": [config.quantized_layers[min(level, len(config.quantized_layers) - 1)] for level in levels],
+        },
+        "data": {
+            "name": rows.name,
+            "metric": rows.metric,
+            "classes": list(rows.classes),
+            "base_frequencies": base_frequencies(train).tolist(),
+            **rows.facts,
+        },
+        "usage": {
+            "split": "train",
+            "positions": int(train.known.sum()),
+            "combinations": int(np.count_nonzero(tables["train"].counts.sum(axis=0))),
+            "levels": usage,
+        },
+        "relevance": {"split": "train", **study.report},
+        "map": map_codes(codec, study, arguments.seed),
+        "logos": {
+            "split": "train",
+            "levels": [
+                code_logos(train, level, usage[level]["counts"], arguments.logos, config.halo) for level in levels
+            ],
+        },
+        "base_change": base_change(codec, rows.sequences["train"], arguments.substitutions, rng),
+        "strand": {"split": "train", "levels": strand_consistency(train, mirrored, sizes, rng)},
+    }
+
+
+def _shortcuts(rows: TaskRows) -> dict[str, float]:
+    """Scores on test of predictors that cannot read a sequence (see `shortcut_scores`)."""
+    parts = {split: Rows([ids_to_bases(row) for row in rows.sequences[split]], rows.labels[split]) for split in SPLITS}
+    return shortcut_scores(parts, rows.metric, SINGLE_LABEL)
+
+
+def map_codes(codec: VQDNACodecModel, study: Study, seed: int) -> dict:
+    """UMAP of the code vectors of all levels together, used or not.
+
+    Returns:
+        Lists with one entry per code, levels one after the other: `level` (0-based), `x`, `y`, `labels` and `support`,
+        and both with permuted classes.
+    """
+    from umap import UMAP
+
+    books = [book.embedding.detach().cpu().numpy() for book in codec.quantizer.codebooks]
+    vectors = np.concatenate(books)
+    neighbours = min(_NEIGHBOURS, len(vectors) - 1)
+    # a spectral start needs more codes than it has neighbours to look at
+    start = "spectral" if len(vectors) > 4 * _NEIGHBOURS else "random"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        umap = UMAP(n_neighbors=neighbours, min_dist=0.5, spread=1.5, init=start, random_state=seed, n_jobs=1)
+        places = umap.fit_transform(vectors)
+    return {
+        "neighbours": neighbours,
+        "level": np.repeat(np.arange(len(books)), [len(book) for book in books]).tolist(),
+        "x": np.round(places[:, 0].astype(float), 4).tolist(),
+        "y": np.round(places[:, 1].astype(float), 4).tolist(),
+        "labels": study.labels.tolist(),
+        "support": np.round(study.support, 4).tolist(),
+        "permuted_labels": study.permuted_labels.tolist(),
+        "permuted_support": np.round(study.permuted_support, 4).tolist(),
+    }
+
+
+def _write(report: dict, directory: Path):
+    from .drawing import write_figure
+    from .page import figures_of, write_page
+
+    names = figures_of(report)
+    report["files"] = sorted([RECORD, "index.html", *(f"{name}.{kind}" for name in names for kind in ("png", "svg"))])
+    for name, draw in names.items():
+        write_figure(draw, report, directory / name)
+    write_page(report, directory / "index.html")
+    write_json(directory / RECORD, report)
+
+
+def _short(path: str) -> str:
+    return Path(path).name if Path(path).exists() else path
+
+
+def _check_arguments(arguments: CodebookArguments):
+    missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ValueError(f'vqdna codebook needs {", ".join(missing)}: run `pip install "vqdna-hf[viz]"`.')
+    for name in ("max_rows", "logos", "substitutions", "repeats"):
+        if getattr(arguments, name) < 1:
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag} {getattr(arguments, name)} must be at least 1.")
+    if arguments.hold_out not in HOLD_OUT:
+        raise ValueError(f"--hold-out {arguments.hold_out!r} is not one of {', '.join(HOLD_OUT)}.")
+
+
+def _check_output(output: Path, overwrite: bool):
+    """Make sure that the output is new, or a result that may be replaced."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not (output / RECORD).is_file():
+        raise ValueError(f"{output} exists and was not written by `vqdna codebook`. Choose another --output.")
+    record = read_json(output / RECORD)
+    if not overwrite:
+        made = record.get("arguments", {})
+        raise ValueError(
+            f"{output} holds the codebook of {made.get('directory')!r} on {made.get('data')!r}. Add --overwrite to "
+            "replace it, or choose another --output."
+        )
+    foreign = sorted({path.name for path in output.iterdir()} - {RECORD, *record.get("files", [])})
+    if foreign:
+        raise ValueError(f"{output} also holds {', '.join(foreign)}, which would be lost. Move what you want to keep.")
+
+
+def _replace(output: Path, partial: Path):
+    """Put the finished files in the place of older ones, which stay until then."""
+    old = output.with_name(f"{output.name}.{os.getpid()}.old")
+    if output.exists():
+        os.replace(output, old)
+    os.replace(partial, output)
+    shutil.rmtree(old, ignore_errors=True)

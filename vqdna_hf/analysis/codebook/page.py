@@ -1,0 +1,63 @@
+"""The page: every figure in both themes, its caption, and the tables, in one file without scripts."""
+
+import base64
+from functools import partial
+from pathlib import Path
+
+from jinja2 import Environment
+
+from . import words
+from .drawing import DARK, LIGHT, class_colours, render
+from .figures import draw_base_change, draw_logos, draw_map, draw_strand, draw_usage
+
+
+TEMPLATE = Path(__file__).with_name("page.html.j2")
+
+
+def figures_of(report: dict) -> dict:
+    """File name (without its ending) and drawing function of each figure."""
+    levels = range(len(report["usage"]["levels"]))
+    return {
+        "usage": draw_usage,
+        "map": draw_map,
+        **{f"logos_level{level + 1}": partial(draw_logos, level=level) for level in levels},
+        "base_change": draw_base_change,
+        "strand": draw_strand,
+    }
+
+
+def write_page(report: dict, path: Path):
+    """Write `index.html` from the report alone."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
+    levels = range(len(report["usage"]["levels"]))
+    captions = {
+        "usage": words.usage_caption(report),
+        "map": words.map_caption(report),
+        **{f"logos_level{level + 1}": words.logos_caption(report, level) for level in levels},
+        "base_change": words.change_caption(report),
+        "strand": words.strand_caption(report),
+    }
+    figures = {
+        name: {
+            "light": _data_uri(render(draw, report, LIGHT, "png")),
+            "dark": _data_uri(render(draw, report, DARK, "png")),
+            "caption": captions[name],
+        }
+        for name, draw in figures_of(report).items()
+    }
+    classes = report["data"]["classes"]
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        report=report,
+        figures=figures,
+        findings=words.findings(report),
+        metric=words.metric_name(report),
+        at_chance=words.at_chance(report),
+        verdict=words.label_verdict(report),
+        colours=list(zip(classes, class_colours(len(classes), LIGHT), class_colours(len(classes), DARK))),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _data_uri(image: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")
