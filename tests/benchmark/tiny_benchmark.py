@@ -16,8 +16,8 @@ VOCABULARY = {
 }
 MODELS = {
     "learned": {"vocabulary": VOCABULARY, "encoder": ENCODER},
-    "untrained": {"vocabulary": "learned", "encoder": {"preset": "tiny", "max_steps": 0}},
-    "letters": {"tokenizer": "character", "encoder": ENCODER},
+    "untrained": {"vocabulary": "learned", "encoder": {"preset": "tiny", "max_steps": 0}, "modes": ["full"]},
+    "letters": {"tokenizer": "character", "encoder": ENCODER, "options": {"learning_rate": [0.001, 0.003]}},
     "regression": {"control": "kmer-regression", "options": {"kmers": [3]}},
 }
 
@@ -50,7 +50,7 @@ def write_task(
 
 
 def write_benchmark(directory: Path, name: str = "benchmark.yaml", **changes) -> Path:
-    """A benchmark file with two tasks, four models and two seeds, and what it needs."""
+    """A benchmark file with a task, four models and two seeds, and what it needs."""
     if not (directory / "genome.fa").is_file():
         write_genome(directory)
         write_task(directory / "planted")
@@ -58,11 +58,8 @@ def write_benchmark(directory: Path, name: str = "benchmark.yaml", **changes) ->
     content = {
         "fasta": [str(directory / "genome.fa")],
         "window": 48,
-        "tasks": [
-            {"name": "planted", "data": str(directory / "planted"), "pooling": "max"},
-            {"name": "levels", "data": str(directory / "levels")},
-        ],
-        "modes": {"full": {"learning_rate": [0.001, 0.003], "epochs": 1, "batch_size": 8}},
+        "tasks": [{"name": "planted", "data": str(directory / "planted"), "pooling": "max"}],
+        "modes": {"full": {"learning_rate": 0.003, "epochs": 1, "batch_size": 16}},
         "models": MODELS,
         "seeds": [1, 2],
     }

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .specification import ModelEntry, Specification, TaskEntry
+from .entries import ModelEntry, Specification, TaskEntry
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from tqdm.auto import tqdm
 from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
 from ..training.recording import package_versions, read_json, write_json
+from .ablations import ablation_tables, run_ablations
 from .cells import Cell, cell_path, cell_settings, list_cells
 from .classifiers import describe_tokens
+from .entries import Specification
 from .prepare import PreparedModel, find_model, prepare_model
 from .runners import Encodings, remove_work, run_points
 from .scoring import score_test
-from .specification import FORMAT, Specification, read_specification
+from .specification import FORMAT, read_specification
 from .tables import write_tables
 from .tasks import TaskData, load_tasks
 
@@ -59,9 +61,15 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         _check_cells(specification, cells, tasks, output)
         mine = [cell for number, cell in enumerate(cells) if number % parts == part - 1]
         _run_cells(specification, mine, tasks, output)
+        if part == 1:
+            run_ablations(specification, tasks, output)
     found = [read_json(path) for cell in cells if (path := cell_path(output, cell)).is_file()]
-    if found and PartialState().is_main_process:
-        markdown = write_tables(found, output, reference=specification.reference)
+    if PartialState().is_main_process:
+        studies = ablation_tables(specification, found, output)
+        if not found and not studies:
+            logger.info("No cell is finished in %s: there is nothing to make a table of.", output)
+            return found
+        markdown = write_tables(found, output, reference=specification.reference, ablations=studies)
         if len(found) < len(cells):
             logger.info("%d of %d cells are finished; the tables are of those.", len(found), len(cells))
         print(markdown)

@@ -24,7 +24,7 @@ from ..training.pretrain import build_model, pretrain
 from ..training.recording import read_json
 from ..training.tokenize import load_tokenizer, tokenize
 from ..training.train_tokenizer import train_tokenizer
-from .specification import ModelEntry, Specification
+from .entries import ModelEntry, Specification
 
 
 logger = logging.getLogger(__name__)

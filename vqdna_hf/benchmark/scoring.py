@@ -1,12 +1,11 @@
 """Scores of one cell: official, on the clean test rows, and on resampled test rows."""
 
-import warnings
 import zlib
 
 import numpy as np
 
 from ..data.tasks import MULTI_LABEL, REGRESSION
-from ..metrics import compute_scores
+from ..metrics import bootstrap_scores, compute_scores
 from .tasks import TaskData
 
 
@@ -42,15 +41,14 @@ def score_test(task: TaskData, predictions: np.ndarray) -> dict:
             clean = rounded(
                 compute_scores(predictions[task.clean], labels[task.clean], problem_type=task.problem_type)
             )
-    random = np.random.default_rng(zlib.crc32(f"{task.name} bootstrap".encode()))
-    replicates = []
-    for _ in range(REPLICATES):
-        drawn = random.integers(len(labels), size=len(labels))
-        with warnings.catch_warnings():  # a replicate of few rows may have one class only, whose MCC is 0
-            warnings.simplefilter("ignore")
-            found = compute_scores(predictions[drawn], labels[drawn], metric=metric, problem_type=task.problem_type)
-        replicates.append(round(found[metric], 5))
-    return {"test": scores, "test_clean": clean, "clean_rows": rows, "bootstrap": replicates}
+    seed = zlib.crc32(f"{task.name} bootstrap".encode())
+    replicates = bootstrap_scores(predictions, labels, metric, task.problem_type, REPLICATES, seed)
+    return {
+        "test": scores,
+        "test_clean": clean,
+        "clean_rows": rows,
+        "bootstrap": [round(float(score), 5) for score in replicates],
+    }
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from ..data import get_task, load_task, load_task_files
 from ..data.catalogue import class_names
 from ..data.tasks import MULTI_LABEL, REGRESSION, SPLITS
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from .specification import Specification, TaskEntry
+from .entries import Specification, TaskEntry
 
 
 logger = logging.getLogger(__name__)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from .bootstrap import bootstrap_scores
 from .classification import compute_scores, make_compute_metrics, metric_names
 from .codebook import codebook_usage, perplexity
 
 
 __all__ = [
+    "bootstrap_scores",
     "codebook_usage",
     "compute_scores",
     "evaluate_module_path",

@@ -1,0 +1,97 @@
+import json
+
+import pytest
+from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
+
+import vqdna_hf.benchmark.ablations as ablations
+from vqdna_hf.benchmark.ablations import list_variants
+from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.entries import SpecificationError
+from vqdna_hf.benchmark.specification import read_specification
+
+
+STUDIES = [
+    {
+        "name": "codebook size",
+        "task": "planted",
+        "vocabulary": {**VOCABULARY, "quantizer": "vq"},
+        "neighbour_steps": 2,
+        "variants": [{"codebook_sizes": [8]}, {"codebook_sizes": [16]}],
+    },
+    {
+        "name": "masking",
+        "task": "planted",
+        "vocabulary": {**VOCABULARY, "quantizer": "vq", "codebook_sizes": [8]},
+        "neighbour_steps": 2,
+        "variants": [{"masking": "base"}, {"masking": "token", "masked_share": 0.15}],
+    },
+    {"name": "vocabularies", "models": {"regression": {"kmers": 3}}, "mode": "control"},
+]
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    home = tmp_path_factory.mktemp("ablations")
+    models = {"regression": MODELS["regression"]}
+    path = write_benchmark(home, models=models, ablations=STUDIES, seeds=[1])
+    benchmark(BenchmarkArguments(file=str(path), output=str(home / "output")))
+    return path, home / "output"
+
+
+def test_every_codec_of_a_study_is_measured(studied):
+    records = [json.loads(path.read_text()) for path in (studied[1] / "ablations").glob("*.json")]
+
+    assert len(records) == 4
+    for record in records:
+        assert 0 <= record["reconstruction"] <= 1 and 0 < record["usage"][0] <= 1
+        assert record["bits_per_base"] <= (3 if record["settings"]["vocabulary"]["codebook_sizes"] == [8] else 4)
+        assert -1 <= record["linear_probe"]["test"] <= 1 and 0 <= record["neighbours_base_accuracy"] <= 1
+        assert str(studied[1]) not in json.dumps(record)
+    fingerprints = {json.dumps(r["settings"]["vocabulary"]["codebook_sizes"]): r["fingerprint"] for r in records}
+    assert len(set(fingerprints.values())) == 2  # the second study looks at a vocabulary of the first
+
+
+def test_studies_become_tables_with_the_papers_figures(studied):
+    text = (studied[1] / "tables.md").read_text()
+
+    assert all(f"Ablation: {study['name']}" in text for study in STUDIES)
+    size = text[text.index("Ablation: codebook size") : text.index("Ablation: masking")]
+    assert "44.8" in size and "published" in size
+
+
+def test_finished_codecs_are_not_learned_again(studied, monkeypatch):
+    before = (studied[1] / "tables.md").read_text()
+    monkeypatch.setattr(ablations, "learn_vocabulary", lambda *_: pytest.fail("a vocabulary was learned again"))
+
+    benchmark(BenchmarkArguments(file=str(studied[0]), output=str(studied[1])))
+
+    assert (studied[1] / "tables.md").read_text() == before
+
+
+def test_a_variant_says_what_is_varied(studied):
+    study = read_specification(studied[0]).ablations[1]
+
+    first, second = list_variants(study, seed=5)
+
+    assert first.varied == {"masking": "base", "masked_share": None}
+    assert second.name == "masking token, masked_share 0.15"
+    assert first.vocabulary == second.vocabulary and first.vocabulary["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"name": "a", "task": "planted"}, "either variants or models"),
+        ({"name": "a", "task": "nothing", "variants": [{}]}, "'nothing' is none of the file's: planted"),
+        ({"name": "a", "task": "planted", "variants": [{"codebook": 3}]}, "unknown key 'codebook'"),
+        (
+            {"name": "a", "task": "planted", "variants": [{"learning_rate": [1, 2]}]},
+            "write one variant for each value",
+        ),
+        ({"name": "a", "models": {"other": {}}}, "unknown key 'other'"),
+        ({"name": "a", "variant": []}, "unknown key 'variant'. Did you mean variants"),
+    ],
+)
+def test_a_study_that_cannot_be_run_is_refused(tmp_path, study, message):
+    with pytest.raises(SpecificationError, match=message):
+        read_specification(write_benchmark(tmp_path, ablations=[study]))
