@@ -32,7 +32,7 @@ DEPENDENCIES = [
 ]
 
 EXTRAS = {
-    "viz": ["matplotlib>=3.8", "umap-learn>=0.5.6"],
+    "viz": ["jinja2>=3.1", "matplotlib>=3.8", "umap-learn>=0.5.6"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.7", "torch>=2.8"],
     "dev": [
         "build>=1.2",

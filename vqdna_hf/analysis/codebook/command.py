@@ -22,7 +22,7 @@ from ...training.tokenize import load_tokenizer
 from ..audit import Rows, shortcut_scores
 from .labels import Study, study_labels
 from .logos import base_frequencies, code_logos
-from .relevance import code_tables
+from .relevance import code_tables, kmer_score
 from .rows import TaskRows, encode_other_strand, encode_rows, load_rows
 from .statistics import base_change, code_usage, level_radius, strand_consistency
 
@@ -30,7 +30,7 @@ from .statistics import base_change, code_usage, level_radius, strand_consistenc
 logger = logging.getLogger(__name__)
 
 RECORD = "codebook.json"
-_NEEDED = {"matplotlib": "matplotlib", "umap": "umap-learn", "jinja2": "jinja2"}
+_NEEDED = {"jinja2": "jinja2", "matplotlib": "matplotlib", "umap": "umap-learn"}
 _NEIGHBOURS = 15
 
 
@@ -143,9 +143,10 @@ def inspect_codebook(codec: VQDNACodecModel, rows: TaskRows, arguments: Codebook
 
 
 def _shortcuts(rows: TaskRows) -> dict[str, float]:
-    """Scores on test of predictors that cannot read a sequence (see `shortcut_scores`)."""
+    """Scores on test of what needs no codes: see `shortcut_scores` and `kmer_score`."""
     parts = {split: Rows([ids_to_bases(row) for row in rows.sequences[split]], rows.labels[split]) for split in SPLITS}
-    return shortcut_scores(parts, rows.metric, SINGLE_LABEL)
+    scores = shortcut_scores(parts, rows.metric, SINGLE_LABEL)
+    return scores | {"3-mers": kmer_score(rows.sequences, rows.labels, rows.metric)}
 
 
 def map_codes(codec: VQDNACodecModel, study: Study, seed: int) -> dict:

@@ -1,6 +1,7 @@
 """What the figures share: themes for light and dark pages, colours of classes, letters of a logo, files."""
 
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
-from matplotlib.transforms import Affine2D
+from matplotlib.transforms import Affine2D, Bbox
 
 
 _RESOLUTION = 180
@@ -99,25 +101,35 @@ def draw_letters(axes, heights, offsets, theme: Theme, least: float = 0.004):
         heights: bits, shape `(offsets, 4)`.
         least: letters below this height, in bits, are left out.
     """
+    letters: list[list[Outline]] = [[], [], [], []]
     for offset, column in zip(offsets, heights):
         floor = 0.0
         for base in column.argsort():
             height = float(column[base])
             if height >= least:
-                axes.add_patch(_letter(base, offset, floor, height, theme))
+                letters[base].append(_letter(base, offset, floor, height))
                 floor += height
+    # one patch a base: hundreds of them are slow to draw and large as SVG
+    for paths, colour in zip(letters, theme.bases):
+        if paths:
+            axes.add_patch(PathPatch(Outline.make_compound_path(*paths), facecolor=colour, linewidth=0))
 
 
-def _letter(base: int, offset: float, floor: float, height: float, theme: Theme) -> PathPatch:
-    path = TextPath((0, 0), "ACGT"[base], size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
-    box = path.get_extents()
+def _letter(base: int, offset: float, floor: float, height: float) -> Outline:
+    path, box = _outline("ACGT"[base])
     place = (
         Affine2D()
         .translate(-box.x0 - box.width / 2, -box.y0)
         .scale(0.92 / box.width, height / box.height)
         .translate(offset, floor)
     )
-    return PathPatch(place.transform_path(path), facecolor=theme.bases[base], linewidth=0)
+    return place.transform_path(path)
+
+
+@cache
+def _outline(letter: str) -> tuple[Outline, Bbox]:
+    path = TextPath((0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
+    return path, path.get_extents()
 
 
 def render(draw, report: dict, theme: Theme, kind: str) -> bytes:

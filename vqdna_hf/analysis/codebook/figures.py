@@ -168,7 +168,7 @@ def draw_base_change(report: dict, theme: Theme) -> Figure:
 def draw_strand(report: dict, theme: Theme) -> Figure:
     """How well a code tells the other strand's: at the same base, shifted, and beside two controls."""
     levels = report["strand"]["levels"]
-    shifts = ", ".join(f"{found['shifted']['shift']:+d}" for found in levels)
+    shifts = ", ".join(f"{shift:+d}" if shift else "0" for shift in (found["shifted"]["shift"] for found in levels))
     rows = {
         "measured": "same base",
         "shuffled_within_base": "control: shuffled\namong equal bases",

@@ -30,6 +30,7 @@ def write_page(report: dict, path: Path):
     """Write `index.html` from the report alone."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters["shortcut"] = words.shortcut_name
     levels = range(len(report["usage"]["levels"]))
     captions = {
         "usage": words.usage_caption(report),

@@ -107,10 +107,37 @@ class Probe:
 
 def choose_probe(train: CodeTable, dev: CodeTable, labels: dict[str, np.ndarray], metric: str) -> tuple[Probe, float]:
     """The classifier whose regularization is best on dev, and its strength (C of scikit-learn)."""
-    probes = {strength: Probe.fit(train.features, labels["train"], strength) for strength in _STRENGTHS}
-    scores = {strength: probe.score(dev.features, labels["dev"])[metric] for strength, probe in probes.items()}
+    return _choose(train.features, dev.features, labels, metric)
+
+
+def _choose(train: np.ndarray, dev: np.ndarray, labels: dict[str, np.ndarray], metric: str) -> tuple[Probe, float]:
+    probes = {strength: Probe.fit(train, labels["train"], strength) for strength in _STRENGTHS}
+    scores = {strength: probe.score(dev, labels["dev"])[metric] for strength, probe in probes.items()}
     best = max(scores, key=scores.get)
     return probes[best], best
+
+
+def kmer_score(
+    sequences: dict[str, list[np.ndarray]], labels: dict[str, np.ndarray], metric: str, k: int = 3
+) -> float:
+    """The score on test of the same classifier on the shares of overlapping k-mers instead of mean code vectors.
+
+    Args:
+        sequences, labels: nucleotide ids and classes of `train`, `dev` and `test`; k-mers with an unknown base are
+            left out.
+    """
+    features = {split: np.stack([_kmer_shares(row, k) for row in part]) for split, part in sequences.items()}
+    probe, _ = _choose(features["train"], features["dev"], labels, metric)
+    return probe.score(features["test"], labels["test"])[metric]
+
+
+def _kmer_shares(row: np.ndarray, k: int) -> np.ndarray:
+    """Shares of the 4^k k-mers of a sequence, shape `(4**k,)`; zeros for one that is too short."""
+    if len(row) < k:
+        return np.zeros(4**k)
+    windows = np.lib.stride_tricks.sliding_window_view(row.astype(np.int64), k)
+    numbers = windows[(windows < 4).all(axis=1)] @ (4 ** np.arange(k))
+    return np.bincount(numbers, minlength=4**k) / max(1, len(numbers))
 
 
 def code_relevance(

@@ -9,6 +9,12 @@ _NOISE, _SURE = 0.2, 0.6
 _READS = 0.1
 # how much better than shuffled among equal bases a partner on the other strand must be foretold
 _FORETOLD = 0.1
+_SHORTCUTS = {
+    "majority": "the commonest class",
+    "length": "length alone",
+    "composition": "the shares of A, C, G and T",
+    "3-mers": "the shares of 3-mers",
+}
 _METRICS = {"mcc": "MCC", "f1": "macro-F1", "accuracy": "accuracy"}
 
 
@@ -16,6 +22,10 @@ def findings(report: dict) -> list[tuple[str, str]]:
     """Headline and sentence of each finding, the sobering ones included."""
     found = [_classifier(report), _labels(report), _map(report), _word(report), _usage(report), _strand(report)]
     return found + ([_ceiling(report)] if report["data"]["best_possible"]["test"]["shared_rows"] else [])
+
+
+def shortcut_name(name: str) -> str:
+    return _SHORTCUTS[name]
 
 
 def metric_name(report: dict) -> str:
@@ -40,14 +50,14 @@ def _classifier(report: dict) -> tuple[str, str]:
     dev, test, permuted = classifier["dev"][key], classifier["test"][key], classifier["permuted_test"]
     if at_chance(report):
         head = "The classifier behind the labels is at chance"
-    elif test <= shortcuts["composition"]:
-        head = "The classifier behind the labels knows no more than the composition of the bases"
+    elif test <= max(shortcuts.values()):
+        head = f"The classifier behind the labels knows no more than {_SHORTCUTS[max(shortcuts, key=shortcuts.get)]}"
     else:
         head = "The classifier behind the labels has learned something"
     text = (
         f"{metric_name(report)} {test:.3f} on test and {dev:.3f} on dev. Fitted on permuted classes it reaches "
-        f"{sum(permuted) / len(permuted):.3f} on test ({min(permuted):.3f} to {max(permuted):.3f}); the shares of A, "
-        f"C, G and T alone give {shortcuts['composition']:.3f}, the commonest class {shortcuts['majority']:.3f}."
+        f"{sum(permuted) / len(permuted):.3f} on test ({min(permuted):.3f} to {max(permuted):.3f}). What needs no "
+        "codes: " + ", ".join(f"{_SHORTCUTS[name]} {score:.3f}" for name, score in shortcuts.items()) + "."
     )
     return head, text
 
@@ -88,7 +98,7 @@ def _word(report: dict) -> tuple[str, str]:
     lengths = [0 if span is None else span[1] - span[0] + 1 for span in spans]
     text = "; ".join(
         f"level {n} sees {2 * level['radius'] + 1} bases and reads "
-        + ("none" if span is None else f"{length}, {span[0]:+d} to {span[1]:+d} from its position")
+        + ("none" if span is None else f"{length}, {_signed(span[0])} to {_signed(span[1])} from its position")
         for n, (level, span, length) in enumerate(zip(levels, spans, lengths), start=1)
     )
     changed = " and ".join(f"{level['codes_changed']:.1f}" for level in levels)
@@ -100,8 +110,12 @@ def _word(report: dict) -> tuple[str, str]:
     )
 
 
-def _joined(values: list[int]) -> str:
+def _joined(values: list) -> str:
     return " and ".join(str(value) for value in dict.fromkeys(values))
+
+
+def _signed(value: int) -> str:
+    return f"{value:+d}" if value else "0"
 
 
 def _usage(report: dict) -> tuple[str, str]:
@@ -126,7 +140,7 @@ def _strand(report: dict) -> tuple[str, str]:
         name: max(a - b for a, b in zip(partners[name], partners["shuffled_within_base"]))
         for name in ("measured", "shifted")
     }
-    shifts = " and ".join(f"{level['shifted']['shift']:+d}" for level in levels)
+    shifts = _joined([_signed(level["shifted"]["shift"]) for level in levels])
     if gains["measured"] >= _FORETOLD:
         head = "A code foretells the code of its base on the other strand"
     elif gains["shifted"] >= _FORETOLD:
@@ -146,7 +160,7 @@ def _ceiling(report: dict) -> tuple[str, str]:
     return (
         "Some rows no classifier can tell apart",
         f"{best['shared_rows']} of {best['rows']} test rows have a sequence that also stands in another class. On "
-        f"these rows no classifier can exceed an accuracy of {best['accuracy']:.3f} or a macro-F1 of "
+        f"test no classifier can exceed an accuracy of {best['accuracy']:.3f} or a macro-F1 of "
         f"{best['macro_f1_at_most']:.3f}; answers that know the labels reach {best['macro_f1_reached']:.3f}.",
     )
 
