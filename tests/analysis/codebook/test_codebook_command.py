@@ -81,11 +81,12 @@ def test_findings_follow_the_numbers(result):
     assert "no more than the shares of A, C, G and T" in heads[0.38]
     assert "learned something" in heads[0.5]
     assert not at_chance(report)
-    verdicts = []
-    for kappa in (0.1, 0.4, 0.9):
-        halves["measured"]["kappa"] = kappa
-        verdicts.append(label_verdict(report))
-    assert verdicts == ["noise", "unsure", "reproducible"]
+    halves["permuted"]["most_stable"] = 0.5
+    verdicts = {}
+    for kappa, stable in ((0.1, 0.8), (0.4, 0.8), (0.9, 0.8), (0.9, 0.5)):
+        halves["measured"] |= {"kappa": kappa, "stable": stable}
+        verdicts[kappa, stable] = label_verdict(report)
+    assert list(verdicts.values()) == ["noise", "unsure", "reproducible", "noise"]
 
 
 def test_the_bases_that_a_code_reads_lie_opposite_to_the_codes_that_change():

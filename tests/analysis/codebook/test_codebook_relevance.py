@@ -143,6 +143,7 @@ def test_planted_words_are_found_and_permuted_classes_are_not(codec, rows, table
     study = study_labels(codec, splits, labels, ("none", "ccc", "aaa"), "mcc", repeats=4, seed=0)
     report = study.report
     assert report["classifier"]["test"]["mcc"] > 0.7 > max(report["classifier"]["permuted_test"])
+    assert report["classifier"]["code_shares_test"] > 0.7
     assert report["halves"]["measured"]["kappa"] > 0.5 > report["halves"]["permuted"]["kappa"]
     assert report["halves"]["measured"]["stable"] > report["halves"]["permuted"]["stable"]
     # most of the codes that stand in CCC belong to the class it was planted in
@@ -163,6 +164,13 @@ def test_enrichment_compares_a_class_with_the_others(tables, rows):
 def test_half_labels_use_their_rows_only(tables, rows):
     pair = half_labels(tables["train"], rows["train"][1], 1.0, SIZES, np.random.default_rng(0))
     assert [len(labels) for labels in pair] == [24, 24]
+
+
+def test_code_shares_are_counts_over_lengths(codec, tables, rows):
+    shares = tables["test"].code_shares(SIZES)
+    codes = codec.encode_sequences(rows["test"][0][:1])[0]
+    expected = np.concatenate([np.bincount(codes[:, level], minlength=size) for level, size in enumerate(SIZES)]) / 48
+    np.testing.assert_allclose(shares[0], expected)
 
 
 def test_kmers_tell_planted_words(rows):

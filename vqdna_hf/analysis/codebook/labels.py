@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from tqdm.auto import tqdm
 
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
-from .relevance import CodeTable, Probe, choose_probe, code_labels, code_relevance
+from .relevance import CodeTable, Probe, choose_probe, code_labels, code_relevance, code_share_score
 
 
 # share of the classifiers, fitted on halves of the rows, that must give a code its label for it to be called stable
@@ -107,7 +107,7 @@ class Study:
 
     Attributes:
         labels, support: of all codes, levels one after the other, shape `(codes,)`.
-        permuted_labels, permuted_support: what permuted classes give.
+        permuted_labels, permuted_support: what the first permutation of the classes gives.
     """
 
     report: dict
@@ -115,6 +115,16 @@ class Study:
     support: np.ndarray
     permuted_labels: np.ndarray
     permuted_support: np.ndarray
+
+
+@dataclass
+class _Control:
+    """One permutation of the classes: the classifier, its labels, those of halves, and their support."""
+
+    probe: Probe
+    labels: np.ndarray
+    pairs: list[list[np.ndarray]]
+    support: np.ndarray
 
 
 def study_labels(
@@ -130,7 +140,8 @@ def study_labels(
 
     Args:
         tables, labels: of `train`, `dev` and `test`.
-        repeats: times that the rows are halved, and that the classes are permuted.
+        repeats: times that the rows are halved, and that the classes are permuted; each permutation is halved as
+            often.
     """
     rng, sizes = np.random.default_rng(seed), list(codec.config.codebook_sizes)
     vectors = np.concatenate([book.embedding.detach().cpu().numpy() for book in codec.quantizer.codebooks])
@@ -139,44 +150,45 @@ def study_labels(
     relevance = code_relevance(probe, train, sizes)
     found = code_labels(relevance)
     permutations = [rng.permutation(labels["train"]) for _ in range(repeats)]
-    # the first permutation is drawn, and halved as often as the rows themselves; halves of one permutation share its
-    # accidents, so that their agreement is averaged over all permutations
-    pairs, first_pairs, control_pairs, controls = [], [], [], []
+    pairs, controls = [], []
     for permuted in tqdm(permutations, desc="Labels from halves, and from permuted classes"):
         pairs.append(half_labels(train, labels["train"], strength, sizes, rng))
-        first_pairs.append(half_labels(train, permutations[0], strength, sizes, rng))
-        control_pairs.append(half_labels(train, permuted, strength, sizes, rng))
+        # halves of one permutation share its accidents: only many permutations show what accidents do
+        split = [half_labels(train, permuted, strength, sizes, rng) for _ in range(repeats)]
         fitted = Probe.fit(train.features, permuted, strength)
-        controls.append((fitted, code_labels(code_relevance(fitted, train, sizes))))
-    control = controls[0][1]
-    supports = [label_support(found, pairs), label_support(control, first_pairs)]
-    purities = [neighbour_purity(vectors, one) for _, one in controls]
-    ratios = [enrichment(test, labels["test"], one, sizes, len(classes)) for _, one in controls]
+        codes = code_labels(code_relevance(fitted, train, sizes))
+        controls.append(_Control(fitted, codes, split, label_support(codes, split)))
+    support, control_codes = label_support(found, pairs), [control.labels for control in controls]
+    stable = [_stable(control.labels, control.support) for control in controls]
+    purities = [neighbour_purity(vectors, one) for one in control_codes]
+    ratios = [enrichment(test, labels["test"], one, sizes, len(classes)) for one in control_codes]
     report = {
         "classifier": {
             "strength": strength,
             "metric": metric,
             "dev": probe.score(tables["dev"].features, labels["dev"]),
             "test": probe.score(test.features, labels["test"]),
-            "permuted_test": [fitted.score(test.features, labels["test"])[metric] for fitted, _ in controls],
+            "code_shares_test": code_share_score(tables, labels, sizes, metric),
+            "permuted_test": [control.probe.score(test.features, labels["test"])[metric] for control in controls],
         },
         "halves": {
-            "measured": agreement(pairs) | {"stable": _stable(found, supports[0])},
-            "permuted": agreement(control_pairs) | {"stable": _stable(control, supports[1])},
+            "measured": agreement(pairs) | {"stable": _stable(found, support)},
+            "permuted": agreement([pair for control in controls for pair in control.pairs])
+            | {"stable": float(np.mean(stable)), "least_stable": min(stable), "most_stable": max(stable)},
         },
         "neighbours": {
             "measured": neighbour_purity(vectors, found),
             "permuted": {key: float(np.mean([one[key] for one in purities])) for key in purities[0]},
         },
-        "classes": _by_class(found, supports[0], sizes, classes),
-        "levels": _by_level(relevance, found, supports[0], sizes),
+        "classes": _by_class(found, support, sizes, classes),
+        "levels": _by_level(relevance, found, support, sizes),
     }
     own = enrichment(test, labels["test"], found, sizes, len(classes))
     for label, row in enumerate(report["classes"]):
         by_chance = [one[label] for one in ratios if one[label] is not None]
         row["enrichment"] = own[label]
         row["permuted_enrichment"] = float(np.mean(by_chance)) if by_chance else None
-    return Study(report, found, supports[0], control, supports[1])
+    return Study(report, found, support, controls[0].labels, controls[0].support)
 
 
 def _stable(labels: np.ndarray, support: np.ndarray) -> float:

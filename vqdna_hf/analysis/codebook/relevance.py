@@ -40,6 +40,10 @@ from ..linear_probe import _STRENGTHS, _fit_linear
 from .rows import Encoded
 
 
+# inverse regularization, tried on dev as well: mean code vectors are nearly collinear, and need less than most features
+_WEAKER = (10.0, 100.0, 1000.0)
+
+
 @dataclass
 class CodeTable:
     """Rows as counts of the different combinations of level codes; a combination is all that the classifier sees.
@@ -64,6 +68,14 @@ class CodeTable:
     def features(self) -> np.ndarray:
         """Mean-pooled code vectors, shape `(rows, dim)`."""
         return np.asarray(self.shares @ self.vectors)
+
+    def code_shares(self, sizes: list[int]) -> np.ndarray:
+        """Share of a row's bases that have each code, levels one after the other: shape `(rows, sum of sizes)`."""
+        columns = [
+            csr_array((np.ones(len(self.codes)), (np.arange(len(self.codes)), level)), shape=(len(self.codes), size))
+            for level, size in zip(self.codes.T, sizes)
+        ]
+        return np.concatenate([(self.shares @ column).toarray() for column in columns], axis=1)
 
 
 def code_tables(codec: VQDNACodecModel, splits: dict[str, Encoded]) -> dict[str, CodeTable]:
@@ -107,14 +119,26 @@ class Probe:
 
 def choose_probe(train: CodeTable, dev: CodeTable, labels: dict[str, np.ndarray], metric: str) -> tuple[Probe, float]:
     """The classifier whose regularization is best on dev, and its strength (C of scikit-learn)."""
-    return _choose(train.features, dev.features, labels, metric)
+    return _choose(train.features, dev.features, labels, metric, (*_STRENGTHS, *_WEAKER))
 
 
-def _choose(train: np.ndarray, dev: np.ndarray, labels: dict[str, np.ndarray], metric: str) -> tuple[Probe, float]:
-    probes = {strength: Probe.fit(train, labels["train"], strength) for strength in _STRENGTHS}
+def _choose(train, dev, labels: dict[str, np.ndarray], metric: str, strengths=_STRENGTHS) -> tuple[Probe, float]:
+    probes = {strength: Probe.fit(train, labels["train"], strength) for strength in strengths}
     scores = {strength: probe.score(dev, labels["dev"])[metric] for strength, probe in probes.items()}
     best = max(scores, key=scores.get)
     return probes[best], best
+
+
+def code_share_score(
+    tables: dict[str, CodeTable], labels: dict[str, np.ndarray], sizes: list[int], metric: str
+) -> float:
+    """The score on test of the same classifier on the shares of the codes of each level.
+
+    More than mean code vectors can say: those have fewer dimensions than there are codes.
+    """
+    features = {split: table.code_shares(sizes) for split, table in tables.items()}
+    probe, _ = _choose(features["train"], features["dev"], labels, metric)
+    return probe.score(features["test"], labels["test"])[metric]
 
 
 def kmer_score(

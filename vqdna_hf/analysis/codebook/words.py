@@ -39,9 +39,14 @@ def at_chance(report: dict) -> bool:
 
 
 def label_verdict(report: dict) -> str:
-    """`noise`, `unsure` or `reproducible`: by how far labels from two halves of the rows agree beyond chance."""
-    kappa = report["relevance"]["halves"]["measured"]["kappa"]
-    return "noise" if kappa < _NOISE else "unsure" if kappa < _SURE else "reproducible"
+    """`noise`, `unsure` or `reproducible`: by how far labels from two halves of the rows agree beyond chance.
+
+    Labels of which no more are stable than with one of the permutations are noise too.
+    """
+    measured, permuted = (report["relevance"]["halves"][key] for key in ("measured", "permuted"))
+    if measured["kappa"] < _NOISE or measured["stable"] <= permuted["most_stable"]:
+        return "noise"
+    return "unsure" if measured["kappa"] < _SURE else "reproducible"
 
 
 def _classifier(report: dict) -> tuple[str, str]:
@@ -57,7 +62,8 @@ def _classifier(report: dict) -> tuple[str, str]:
     text = (
         f"{metric_name(report)} {test:.3f} on test and {dev:.3f} on dev. Fitted on permuted classes it reaches "
         f"{sum(permuted) / len(permuted):.3f} on test ({min(permuted):.3f} to {max(permuted):.3f}). What needs no "
-        "codes: " + ", ".join(f"{_SHORTCUTS[name]} {score:.3f}" for name, score in shortcuts.items()) + "."
+        f"codes: " + ", ".join(f"{_SHORTCUTS[name]} {score:.3f}" for name, score in shortcuts.items()) + ". The "
+        f"shares of the codes, instead of the mean of their vectors, give {classifier['code_shares_test']:.3f}."
     )
     return head, text
 
@@ -69,7 +75,8 @@ def _labels(report: dict) -> tuple[str, str]:
         f"The labels of codes are {verdict}",
         f"Two halves of the rows give {measured['same']:.0%} of the codes the same label; chance alone would give "
         f"{measured['by_chance']:.0%} (kappa {measured['kappa']:.2f}; {permuted['kappa']:.2f} with permuted classes). "
-        f"{measured['stable']:.0%} of the labels are stable; with permuted classes, {permuted['stable']:.0%}.",
+        f"{measured['stable']:.0%} of the labels are stable; with permuted classes, {permuted['stable']:.0%} "
+        f"({permuted['least_stable']:.0%} to {permuted['most_stable']:.0%}).",
     )
 
 
