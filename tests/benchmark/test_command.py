@@ -1,5 +1,9 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,3 +240,21 @@ def test_all_modes_of_a_learned_vocabulary(finished, tmp_path):
 def test_a_part_that_is_none_is_refused(finished, part):
     with pytest.raises(ValueError, match="--part is"):
         run(finished[0], finished[1], part=part)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_benchmark(finished, tmp_path):
+    """What `accelerate launch` starts: two processes on one machine, each cell trained by both."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    command = [*launcher, "-m", "vqdna_hf.cli", "benchmark", str(finished[0]), "--output", str(tmp_path / "output")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, timeout=500, env=environment, cwd=Path(__file__).parents[2])
+
+    cells = [json.loads(path.read_text()) for path in (tmp_path / "output/cells").glob("*.json")]
+
+    assert len(cells) == len(finished[2]) and all(cell["processes"] == 2 for cell in cells)
+    one = {(cell["model"], cell["seed"]): cell for cell in finished[2]}
+    for cell in cells:
+        if cell["mode"] == "control":  # which draws no random numbers
+            assert cell["test"] == one[cell["model"], cell["seed"]]["test"]
+        assert cell["counts"] == {"train": 40, "dev": 16, "test": 20} and len(cell["bootstrap"]) == 200

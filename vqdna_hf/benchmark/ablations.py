@@ -100,8 +100,9 @@ def run_ablations(specification: Specification, tasks: dict[str, TaskData], outp
         started = time.time()
         home = output / "ablations" / "vocabularies" / variant.digest(variant.vocabulary)
         learn_vocabulary(variant.vocabulary, specification, home / "tokenizer")
+        corpus = make_corpus(specification, output)
         if state.is_main_process:
-            content = measure_vocabulary(home / "tokenizer", variant, study, specification, tasks[study.task], output)
+            content = measure_vocabulary(home / "tokenizer", variant, study, corpus, tasks[study.task])
             content |= {"study": study.name, "name": variant.name, "varied": variant.varied}
             content |= {"settings": {"vocabulary": variant.vocabulary, "masking": variant.masking, "task": study.task}}
             content |= {"seed": variant.vocabulary["seed"], "versions": package_versions()}
@@ -115,9 +116,7 @@ def record_path(output: Path, study: Study, variant: Variant) -> Path:
     return output / "ablations" / f"{digest}.json"
 
 
-def measure_vocabulary(
-    directory: Path, variant: Variant, study: Study, specification: Specification, task: TaskData, output: Path
-) -> dict:
+def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: Path, task: TaskData) -> dict:
     """The figures of a learned vocabulary, as `ablation_table` takes them."""
     record, tokenizer = read_json(directory / "training.json"), load_tokenizer(str(directory))
     held_out, levels = record["eval"], len(tokenizer.codec.config.codebook_sizes)
@@ -132,7 +131,7 @@ def measure_vocabulary(
         # levels are not independent of each other, so that their entropies add up to no less than the code's
         "bits_per_base": round(float(np.log2(np.maximum(perplexities, 1)).sum()), 4),
         "linear_probe": _probe(tokenizer, task),
-        **_neighbours(directory, tokenizer, variant, study, specification, output),
+        **_neighbours(directory, tokenizer, variant, study, Corpus.load(corpus)),
         "seconds": record["seconds"],
     }
 
@@ -149,17 +148,16 @@ def _probe(tokenizer, task: TaskData) -> dict[str, float]:
     return {"metric": task.metric, "test": probe.score(rows["test"])[task.metric]}
 
 
-def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, specification, output: Path) -> dict:
+def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, corpus: Corpus) -> dict:
     """What the codes around a hidden position tell of it, with the variant's masking."""
-    corpus = Corpus.load(make_corpus(specification, output))
     options = {"masking": "base", "masked_share": 0.25, "span_length": None, **variant.masking}
     codes = tokenizer.vocab_size - NUM_SPECIAL_TOKENS
     masking = Masking(
         options["masking"], options["masked_share"], tokenizer.codec.config.halo, codes, options["span_length"]
     )
-    if specification.window < masking.min_length:
+    if corpus.manifest["window"] < masking.min_length:
         raise ValueError(
-            f"Ablation {study.name!r}: windows of {specification.window} bases are too short for spans of "
+            f"Ablation {study.name!r}: windows of {corpus.manifest['window']} bases are too short for spans of "
             f"{masking.span_length}; the file's window should be {masking.min_length} or more."
         )
     steps = study.neighbour_steps

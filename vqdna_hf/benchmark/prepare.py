@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import AutoTokenizer, set_seed
 
 from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
@@ -94,6 +95,7 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
         )
         logger.info("Pre-training %s", entry.name)
         pretrain(arguments)
+        PartialState().wait_for_everyone()
     kind = "learned vocabulary" if entry.vocabulary is not None else "hand-made vocabulary"
     steps = options.get("max_steps", PretrainArguments.max_steps)
     shown = steps * options.get("batch_size", PretrainArguments.batch_size) * specification.window
@@ -114,9 +116,10 @@ def find_model(entry: ModelEntry) -> PreparedModel:
 def make_corpus(specification: Specification, output: Path) -> Path:
     """The windows that every encoder is pre-trained on, and every BPE learned from."""
     directory = output / "corpus"
-    if not (directory / "corpus.json").is_file():
+    if PartialState().is_main_process and not (directory / "corpus.json").is_file():
         lengths = {"window": specification.window, "min_length": min(specification.window, 64)}
         tokenize(TokenizeArguments(fasta=list(specification.fasta), output=str(directory), **lengths))
+    PartialState().wait_for_everyone()
     found = read_json(directory / "corpus.json").get("window")
     if found != specification.window:
         raise ValueError(
@@ -140,6 +143,7 @@ def learn_vocabulary(options: dict, specification: Specification, directory: Pat
             **_per_process(options, TrainTokenizerArguments),
         )
     )
+    PartialState().wait_for_everyone()
 
 
 def _per_process(options: dict, arguments_class: type) -> dict:
@@ -152,13 +156,14 @@ def _per_process(options: dict, arguments_class: type) -> dict:
 
 
 def _finished(directory: Path, record: str, options: dict) -> bool:
-    """Whether a step is finished, with the settings of the file.
+    """Whether a step is finished, with the settings of the file; the same answer for every process.
 
     Raises:
         ValueError: it is, with other settings.
     """
     path = directory / record
-    if not path.is_file():
+    # subtle: one process looks for all, or a slow one would find what the first has made in the meantime
+    if not broadcast_object_list([path.is_file()])[0]:
         return False
     content = read_json(path)
     before = content["arguments"]
@@ -195,7 +200,7 @@ def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Pat
 
 def _untrained(options: dict, tokenizer_directory: Path, directory: Path):
     """An encoder as it was initialized, in the form of a pre-trained one."""
-    if not (directory / "config.json").is_file() and PartialState().is_main_process:
+    if PartialState().is_main_process and not (directory / "config.json").is_file():
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_directory)
         set_seed(options.get("seed", PretrainArguments.seed))
         if isinstance(tokenizer, VQDNATokenizer):
