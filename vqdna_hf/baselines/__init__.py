@@ -5,6 +5,8 @@ Importing it registers the models over ordinary vocabularies, so that `AutoModel
 
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
+from .cnn import OneHotCNNConfig, OneHotCNNForSequenceClassification
+from .kmer_regression import KmerRegression
 from .modeling_tokens import (
     TokenEncoderConfig,
     TokenEncoderForMaskedLM,
@@ -30,6 +32,9 @@ AutoModelForSequenceClassification.register(TokenEncoderConfig, TokenEncoderForS
 
 
 __all__ = [
+    "KmerRegression",
+    "OneHotCNNConfig",
+    "OneHotCNNForSequenceClassification",
     "TokenEncoderConfig",
     "TokenEncoderForMaskedLM",
     "TokenEncoderForSequenceClassification",

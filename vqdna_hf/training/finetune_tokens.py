@@ -96,7 +96,8 @@ def add_adapters(model, arguments: FinetuneArguments):
 def finetune_tokens(arguments: FinetuneArguments) -> dict:
     """Adapt a model with a tokenizer of its own to the task in a directory.
 
-    What is written loads with `AutoModelForSequenceClassification` (`AutoPeft...` after `lora`). The averages of both
+    What is written loads with `AutoModelForSequenceClassification`; `lora` writes the model with its adapters merged,
+    because an adapter of an architecture that is not ours does not remember labels and pooling. The averages of both
     strands, if asked for, are in the scores; the model itself reads one strand.
 
     Returns:
@@ -158,6 +159,8 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
         "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
     }
     if PartialState().is_main_process:
+        if arguments.mode == "lora":
+            model = model.merge_and_unload()
         model.save_pretrained(output)
         tokenizer.save_pretrained(output)
         write_json(output / "results.json", results)
