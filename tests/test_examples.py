@@ -247,11 +247,21 @@ def test_publish_uploads_and_loads_by_name(finetuned, tmp_path):
     assert answer == {"label": here[0]["label"], "score": pytest.approx(here[0]["score"], abs=1e-5)}
 
 
+def test_benchmark_compares_a_model_with_others(small, tmp_path):
+    options = ["--data", small / "task", "--model", small / "model", "--fasta", small / "simulated_genome.fa"]
+    options += ["--steps", 4, "--epochs", 1, "--seeds", 1, "--output", tmp_path / "comparison"]
+    cells = run("11_benchmark.py", *options)["cells"]
+    found = [(cell["model"], cell["mode"]) for cell in cells]
+    modes = [(model, mode) for model in ("learned", "letters", "3-mers") for mode in ("full", "linear")]
+    assert found == [*modes, ("cnn", "control"), ("k-mers", "control")]
+    assert all(name in (tmp_path / "comparison/tables.md").read_text() for name in ("learned", "3-mers", "cnn"))
+
+
 def test_every_example_is_in_the_table_and_says_what_it_takes():
     table = (EXAMPLES / "README.md").read_text()
     scripts = sorted(path.name for path in EXAMPLES.glob("[0-9]*.py"))
     assert scripts == [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert [script[:2] for script in scripts] == [f"{number:02d}" for number in range(1, 11)]
+    assert [script[:2] for script in scripts] == [f"{number:02d}" for number in range(1, 12)]
     for name in (*scripts, "small_data.py"):
         header = (EXAMPLES / name).read_text().split('"""')[1]
         assert all(word in header for word in ("Trains:", "On:", "Takes:", f"python examples/{name}")), name

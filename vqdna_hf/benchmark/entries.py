@@ -92,7 +92,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Specification:
-    """A benchmark file. See `examples/benchmark.yaml` and docs/benchmark.md for the format."""
+    """A benchmark file. docs/benchmark.md describes the format."""
 
     title: str
     tasks: tuple[TaskEntry, ...]
