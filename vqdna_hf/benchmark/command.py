@@ -69,7 +69,9 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         if not found and not studies:
             logger.info("No cell is finished in %s: there is nothing to make a table of.", output)
             return found
-        markdown = write_tables(found, output, reference=specification.reference, ablations=studies)
+        markdown = write_tables(
+            found, output, reference=specification.reference, ablations=studies, title=specification.title
+        )
         if len(found) < len(cells):
             logger.info("%d of %d cells are finished; the tables are of those.", len(found), len(cells))
         print(markdown)

@@ -55,6 +55,7 @@ def write_tables(
     *,
     rank_published: bool = False,
     ablations: list[Table] | None = None,
+    title: str = "Benchmark",
 ) -> str:
     """Write `tables.md`, `tables.tex` and `tables.json` into a directory.
 
@@ -62,6 +63,7 @@ def write_tables(
         cells, published, reference, rank_published: as for `benchmark_tables`; there may be no cells where there are
             ablations.
         ablations: tables to add, from `ablation_table`.
+        title: heading of the Markdown.
 
     Returns:
         The Markdown.
@@ -71,7 +73,7 @@ def write_tables(
     """
     tables = benchmark_tables(cells, published, reference, rank_published) if cells or not ablations else []
     tables += ablations or []
-    markdown = tables_to_markdown(tables)
+    markdown = tables_to_markdown(tables, title)
     summaries = [one.to_dict() for one in summarize(cells)] if cells else []
     content = {"format": FORMAT, "scores": summaries, "tables": [table.to_dict() for table in tables]}
     texts = {
