@@ -53,6 +53,13 @@ CLASSES = {
     "Zeta": ("P.2",),
 }
 HOLD_OUT = ("positions", "lineages")
+_NOTES = {
+    "positions": "No position of the genome is in two splits, and no lineage where its class has three or more. "
+    "Mutations sit at positions, so that a class's mutations in test are never those in train; a class of one "
+    "lineage even has the same genome in all splits, at other positions. What can be learned is what all positions "
+    "of a genome share, which is next to nothing: a score near chance is what is expected here.",
+    "lineages": "No lineage is in two splits, but positions are: the mutations of a class can be learned.",
+}
 # which split each tenth of the alignment belongs to
 _BLOCKS = ("train", "dev", "train", "test", "train", "train", "dev", "train", "test", "train")
 _STEPS = 9  # windows overlap: one starts every ninth of a window
@@ -144,9 +151,10 @@ def load_sarscov2(
 
     Returns:
         `DatasetDict` of `train`, `dev` and `test` with `sequence`, `label` (`ClassLabel`), `lineage` and `start` (the
-        window's first column), and what was done: `columns`, `window`, `hold_out`, `blocks` (columns of each split),
-        `lineages` and `rows` (of each split and class), `missing` (classes without rows in test), `deleted` (columns
-        left out because their base is deleted), and `test_rows_in_train` (rows whose sequence is in train).
+        window's first column), and what was done: `columns`, `window`, `hold_out`, `note` (what can be learned then),
+        `blocks` (columns of each split), `lineages` and `rows` (of each split and class), `missing` (classes without
+        rows in test), `deleted` (columns left out because their base is deleted), and `test_rows_in_train` (rows whose
+        sequence is in train).
 
     Raises:
         FastaError: as `read_lineages`; an alignment too short for windows in ten blocks.
@@ -177,6 +185,7 @@ def load_sarscov2(
         "columns": columns,
         "window": window,
         "hold_out": hold_out,
+        "note": _NOTES[hold_out],
         "blocks": {split: [list(block) for block in places[split]] for split in SPLITS},
         "lineages": {name: {split: len(share[split]) for split in SPLITS} for name, share in shares.items()},
         "missing": [name for name, share in shares.items() if not share["test"]],

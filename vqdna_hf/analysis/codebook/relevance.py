@@ -40,7 +40,7 @@ from ..linear_probe import _STRENGTHS, _fit_linear
 from .rows import Encoded
 
 
-# inverse regularization, tried on dev as well: mean code vectors are nearly collinear, and need less than most features
+# tried as well: mean code vectors are nearly collinear, and need less regularization than most features
 _WEAKER = (10.0, 100.0, 1000.0)
 
 

@@ -15,7 +15,7 @@ _SHORTCUTS = {
     "composition": "the shares of A, C, G and T",
     "3-mers": "the shares of 3-mers",
 }
-_METRICS = {"mcc": "MCC", "f1": "macro-F1", "accuracy": "accuracy"}
+_METRICS = {"mcc": "MCC", "f1": "Macro-F1", "accuracy": "Accuracy"}
 
 
 def findings(report: dict) -> list[tuple[str, str]]:
