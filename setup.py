@@ -16,6 +16,7 @@ DEPENDENCIES = [
     "datasets>=4.0",
     "dnaio>=1.2",
     "evaluate>=0.4.6",
+    "filelock>=3.13.1",
     "huggingface-hub>=1.31",
     "numpy>=1.26",
     "pandas>=2.1",
@@ -37,6 +38,8 @@ EXTRAS = {
     "dev": [
         "build>=1.2",
         "einops>=0.8",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
         "onnx>=1.17",
         "onnxruntime>=1.20",
         "onnxscript>=0.7",
@@ -46,6 +49,7 @@ EXTRAS = {
         "ruff>=0.12",
         "setuptools>=77",
         "typos>=1.30",
+        "umap-learn>=0.5.6",
         "vector-quantize-pytorch>=1.20",
     ],
 }

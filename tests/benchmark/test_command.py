@@ -139,6 +139,17 @@ def test_cells_of_other_settings_are_refused(finished, tmp_path):
         run(other, tmp_path)
 
 
+def test_what_was_begun_with_other_settings_is_begun_anew(finished, tmp_path):
+    copy_models(finished, tmp_path)
+    work = tmp_path / "work/planted__letters__full__1"
+    work.mkdir(parents=True)
+    (work / "settings.json").write_text('{"points": []}')
+    (work / "point-0.json").write_text('{"dev": {"mcc": 1.0}, "predictions": [0], "sizes": {}, "chosen": {}}')
+
+    assert without_times(run(finished[0], tmp_path)) == without_times(finished[2])
+    assert not (tmp_path / "work").exists()
+
+
 def test_cells_of_other_weights_are_refused(finished, tmp_path):
     shutil.copytree(finished[1], tmp_path / "run")
     cell = tmp_path / "run/cells/planted__letters__full__1.json"

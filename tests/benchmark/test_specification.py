@@ -77,6 +77,7 @@ def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path):
         ({"models": {"a": {"path": "x"}, "A": {"path": "x"}}}, "'a' is there twice"),
         ({"models": {"a": {"path": "x", "modes": ["lora"]}}}, "'lora' is not among the file's modes"),
         ({"models": {"a": {"tokenizer": "character", "encoder": {}}}, "fasta": []}, "names no fasta"),
+        ({"modes": {"full": {}, "end-to-end": {}}}, "models.letters: the mode end-to-end trains a learned vocabulary"),
         ({"train_rows": 0}, "train_rows is 0"),
         ({"reference": "gold"}, "no model 'gold'"),
         ({"format": 9}, "format 9"),

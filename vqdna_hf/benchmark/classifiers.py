@@ -35,6 +35,8 @@ def build_classifier(prepared: PreparedModel, task: TaskData, arguments: Finetun
     elif prepared.entry.path is not None:
         options = {"revision": prepared.entry.revision, "trust_remote_code": prepared.entry.trust_remote_code}
     model = load_classifier(prepared.source, prepared.tokenizer, arguments, **shared, **options)
+    if prepared.is_vqdna:
+        model.check_tokenizer(prepared.tokenizer)
     return add_adapters(model, arguments) if arguments.mode == "lora" else model
 
 

@@ -16,12 +16,13 @@ from .ablations import ablation_tables, run_ablations
 from .cells import Cell, cell_path, cell_settings, list_cells
 from .classifiers import describe_tokens
 from .entries import Specification
-from .prepare import PreparedModel, find_model, prepare_model
-from .runners import Encodings, remove_work, run_points
+from .prepare import PreparedModel, find_model, one_at_a_time, prepare_model
+from .runners import Encodings, run_points
 from .scoring import score_test
 from .specification import FORMAT, read_specification
 from .tables import write_tables
 from .tasks import TaskData, load_tasks
+from .work import remove_work, work_directory
 
 
 logger = logging.getLogger(__name__)
@@ -93,9 +94,14 @@ def _check_named_models(specification: Specification, tasks: dict[str, TaskData]
     """Encode a few rows with every tokenizer that is not made here, before anything is trained."""
     for entry in specification.models:
         if entry.path is not None:
-            tokenizer = find_model(entry).tokenizer
+            prepared = find_model(entry)
+            if "end-to-end" in specification.modes_of(entry) and not prepared.is_vqdna:
+                raise ValueError(
+                    f"models.{entry.name}: the mode end-to-end trains a learned vocabulary along, and {entry.path} "
+                    "has none. Name its other modes (`modes: [full]`)."
+                )
             for task in tasks.values():
-                encode_sequences(tokenizer, task.train.sequences[:8])
+                encode_sequences(prepared.tokenizer, task.train.sequences[:8])
 
 
 def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], output: Path):
@@ -114,21 +120,28 @@ def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], o
 
 def _run_cells(specification: Specification, cells: list[Cell], tasks: dict[str, TaskData], output: Path):
     state, prepared, encodings = PartialState(), {}, Encodings()
-    waiting = [cell for cell in cells if not cell_path(output, cell).is_file()]
+    waiting = []
+    for cell in cells:
+        if not cell_path(output, cell).is_file():
+            waiting.append(cell)
+        elif state.is_main_process:
+            remove_work(output, cell.name)  # of a process that was killed between the two
     # of one decision for all processes: another one may see a file that the first has just written
     waiting = broadcast_object_list([waiting])[0]
     if not waiting:
         return
     for cell in waiting:  # every model before the first cell: what cannot be made should not be found out late
         if cell.model.name not in prepared:
-            prepared[cell.model.name] = prepare_model(cell.model, specification, output)
+            with one_at_a_time(output):
+                prepared[cell.model.name] = prepare_model(cell.model, specification, output)
     _check_weights(specification, prepared, output)
-    for cell in tqdm(waiting, desc="Cells", disable=None if state.is_main_process else True):
-        logger.debug("%s", cell.name)
+    progress = tqdm(waiting, desc="Cells", disable=None if state.is_main_process else True)
+    for cell in progress:
+        progress.set_postfix_str(cell.name)
         content = _run_cell(specification, cell, tasks[cell.task.name], prepared[cell.model.name], output, encodings)
         if state.is_main_process:
             write_json(cell_path(output, cell), content)
-            remove_work(output / "work" / cell.name)
+            remove_work(output, cell.name)
         state.wait_for_everyone()
 
 
@@ -146,7 +159,8 @@ def _check_weights(specification: Specification, prepared: dict[str, PreparedMod
 
 def _run_cell(specification, cell: Cell, task: TaskData, prepared: PreparedModel, output: Path, encodings) -> dict:
     started, points = time.time(), specification.points(cell.task, cell.model, cell.mode)
-    work = output / "work" / cell.name
+    settings = cell_settings(specification, cell, task.counts)
+    work = work_directory(output, cell.name, {**settings, "weights": prepared.weights})
     best, outcomes = run_points(task, prepared, cell.mode, cell.seed, points, work, encodings)
     return {
         "format": FORMAT,
@@ -158,7 +172,7 @@ def _run_cell(specification, cell: Cell, task: TaskData, prepared: PreparedModel
         "mode": cell.mode,
         "seed": cell.seed,
         "kind": prepared.kind,
-        "settings": cell_settings(specification, cell, task.counts),
+        "settings": settings,
         "weights": prepared.weights,
         "points": [{"settings": options, "dev": outcome.dev} for options, outcome in zip(points, outcomes)],
         "chosen": {**points[best], **outcomes[best].chosen},

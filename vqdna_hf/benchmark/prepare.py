@@ -4,6 +4,7 @@ Everything made here is in the output directory: `corpus`, `models/NAME/tokenize
 finished there is not made again, and what was interrupted goes on, both only with the settings it was begun with.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from filelock import FileLock
 from transformers import AutoTokenizer, set_seed
 
 from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
@@ -58,6 +60,22 @@ class PreparedModel:
     def is_vqdna(self) -> bool:
         """Whether its vocabulary is learned, so that bases can be given instead of token ids."""
         return isinstance(self.tokenizer, VQDNATokenizer)
+
+
+@contextlib.contextmanager
+def one_at_a_time(output: Path):
+    """Let no other benchmark make models in the same output directory: it waits, and then finds them."""
+    state = PartialState()
+    lock = FileLock(output / ".models.lock")
+    if state.is_main_process:
+        output.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    state.wait_for_everyone()
+    try:
+        yield
+        state.wait_for_everyone()
+    finally:
+        lock.release()
 
 
 def prepare_model(entry: ModelEntry, specification: Specification, output: Path) -> PreparedModel:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from .tasks import Split, TaskData
 
 logger = logging.getLogger(__name__)
 
-_STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # inverse regularization of the probe on token frequencies, tried on dev
+_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)  # inverse regularization of the probe on token frequencies, tried on dev
 
 
 @dataclass
@@ -256,10 +255,3 @@ def _kmer_regression(task: TaskData, seed: int, options: dict) -> Outcome:
     dev, predictions = model.predict(task.dev.sequences), model.predict(task.test.sequences)
     scores = rounded(compute_scores(dev, task.dev.labels, problem_type=task.problem_type))
     return Outcome(scores, predictions, {"parameters": {"trained": int(model.parameters)}, "flops": None}, {})
-
-
-def remove_work(work: Path):
-    """Remove what a finished cell leaves behind."""
-    shutil.rmtree(work, ignore_errors=True)
-    if work.parent.is_dir() and not os.listdir(work.parent):
-        work.parent.rmdir()

@@ -196,6 +196,12 @@ def _studies(content: dict, tasks: tuple[TaskEntry, ...], models: tuple[ModelEnt
 def _check_models(models: tuple[ModelEntry, ...], content: dict):
     names = {model.name: model for model in models}
     for model in models:
+        modes = model.modes or tuple(content.get("modes") or {"full": None})
+        if model.tokenizer is not None and "end-to-end" in modes:
+            raise ValueError(
+                f"models.{model.name}: the mode end-to-end trains a learned vocabulary along, and there is none. Name "
+                "its other modes (`modes: [full]`)."
+            )
         if isinstance(model.vocabulary, str):
             other = names.get(model.vocabulary)
             if other is None or not isinstance(other.vocabulary, dict):
