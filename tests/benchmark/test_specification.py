@@ -55,7 +55,7 @@ def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path):
             {"tasks": [{"name": "mouse/0", "poling": "max"}]},
             r"tasks.mouse/0: unknown key 'poling'. Did you mean",
         ),
-        ({"modes": {"ful": {}}}, "no mode 'ful'"),
+        ({"modes": {"everything": {}}}, "no mode 'everything'"),
         (
             {"modes": {"full": {"learning_rat": 1}}},
             r"full: unknown key 'learning_rat'. Did you mean",

@@ -20,7 +20,7 @@ from ..training.recording import write_json
 
 
 # inverse regularization, tried on dev; mean code vectors have few directions that vary, and want little of it
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 _BATCH = 256
 
 
@@ -51,8 +51,8 @@ class LinearProbe:
         held_out, held_out_labels = code_features(codec, dev["nucleotide_ids"], settings), np.asarray(dev["labels"])
         compute = make_compute_metrics(info.problem_type)
         best, best_score = None, -np.inf
-        for strength in _STRENGTHS:
-            probe = cls(codec, *_fit_linear(scaler, features, labels, info.problem_type, strength), settings)
+        for strength in STRENGTHS:
+            probe = cls(codec, *fit_linear(scaler, features, labels, info.problem_type, strength), settings)
             logits = held_out @ probe.weight.T + probe.bias
             score = compute(_Evaluation(logits, held_out_labels))[metric]
             if score > best_score:
@@ -104,7 +104,7 @@ class _Evaluation:
         self.predictions, self.label_ids = predictions, label_ids
 
 
-def _fit_linear(scaler, features, labels, problem_type: str, strength: float) -> tuple[np.ndarray, np.ndarray]:
+def fit_linear(scaler, features, labels, problem_type: str, strength: float) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias on unscaled features; of a two-class model, one row per class."""
     scaled = scaler.transform(features)
     if problem_type == "regression":

@@ -49,7 +49,7 @@ class TrainTokenizerArguments(RunArguments):
     quantizer: str | None = option(None, "vq, rq or hrq, instead of the preset's")
     codebook_sizes: list[int] = option([], "codes of each level, instead of the preset's")
     codebook_dim: int | None = option(None, "width of a code vector, instead of the preset's")
-    quantized_layers: list[int] = option([], "encoder layers (from 1) that the levels quantize, the last one among them")
+    quantized_layers: list[int] = option([], "encoder layers (from 1) that the levels quantize, the last among them")
     mask_ratio: float | None = option(None, "fraction of the input bases hidden (denoising)")
     restart_threshold: float | None = option(None, "restart codes used less than this fraction of the mean usage")
     warmup_length: int = option(128, "window during warm-up, in bases")

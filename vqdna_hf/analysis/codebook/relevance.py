@@ -36,12 +36,12 @@ from sklearn.preprocessing import StandardScaler
 from ...data.tasks import SINGLE_LABEL
 from ...metrics import compute_scores
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
-from ..linear_probe import _STRENGTHS, _fit_linear
+from ..linear_probe import STRENGTHS, fit_linear
 from .rows import Encoded
 
 
-# tried as well: mean code vectors are nearly collinear, and need less regularization than most features
-_WEAKER = (10.0, 100.0, 1000.0)
+# shares of many codes or k-mers want more regularization
+_OF_SHARES = STRENGTHS[:4]
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Probe:
     def fit(cls, features: np.ndarray, labels: np.ndarray, strength: float) -> "Probe":
         """Multinomial logistic regression on standardized features; every class must be among the labels."""
         scaler = StandardScaler().fit(features)
-        weight, bias = _fit_linear(scaler, features, labels, SINGLE_LABEL, strength)
+        weight, bias = fit_linear(scaler, features, labels, SINGLE_LABEL, strength)
         return cls(weight.astype(np.float64), bias.astype(np.float64), scaler.mean_)
 
     def score(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -119,10 +119,10 @@ class Probe:
 
 def choose_probe(train: CodeTable, dev: CodeTable, labels: dict[str, np.ndarray], metric: str) -> tuple[Probe, float]:
     """The classifier whose regularization is best on dev, and its strength (C of scikit-learn)."""
-    return _choose(train.features, dev.features, labels, metric, (*_STRENGTHS, *_WEAKER))
+    return _choose(train.features, dev.features, labels, metric, STRENGTHS)
 
 
-def _choose(train, dev, labels: dict[str, np.ndarray], metric: str, strengths=_STRENGTHS) -> tuple[Probe, float]:
+def _choose(train, dev, labels: dict[str, np.ndarray], metric: str, strengths=_OF_SHARES) -> tuple[Probe, float]:
     probes = {strength: Probe.fit(train, labels["train"], strength) for strength in strengths}
     scores = {strength: probe.score(dev, labels["dev"])[metric] for strength, probe in probes.items()}
     best = max(scores, key=scores.get)
