@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from accelerate import PartialState
@@ -76,6 +77,13 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         if len(found) < len(cells):
             logger.info("%d of %d cells are finished; the tables are of those.", len(found), len(cells))
         print(markdown)
+        if find_spec("matplotlib") is None:
+            logger.info('There is no figure of the scores without matplotlib: `pip install "vqdna-hf[viz]"`.')
+        else:
+            # imported here: a package of the `viz` extra
+            from .figure import write_score_figure
+
+            write_score_figure(found, output)
         logger.info("Tables: %s; cells: %s", output / "tables.md", output / "cells")
     return found
 
