@@ -106,6 +106,25 @@ def test_no_contig_is_in_two_splits_and_no_bases_where_it_must_be_cut(genomes, c
     assert spans["train"][1] + LENGTH <= spans["dev"][0] and spans["dev"][1] + LENGTH <= spans["test"][0]
 
 
+def test_copies_of_a_contig_in_other_files_are_left_out(genomes, caplog):
+    directory = genomes["human"].parent / "folder"
+    directory.mkdir()
+    content = genomes["human"].read_bytes()
+    (directory / "genome.fa").write_bytes(content)  # and, beside it, what it was unpacked from
+    (directory / "genome.fa.gz").write_bytes(gzip.compress(content.lower(), mtime=0))
+    (directory / "renamed.fa").write_bytes(b">other\n" + content.split(b"\n")[5] + b"\n")
+    alone, again = (
+        plan_species_task({"a": place, "b": genomes["mouse"]}, LENGTH, {"train": 40, "dev": 5, "test": 6})
+        for place in (genomes["human"], directory)
+    )
+    # nothing is drawn twice, and a contig cannot be in two splits under two names
+    assert [*again.info["contigs"]["a"].values()] == [*alone.info["contigs"]["a"].values()]
+    places = ["split", "species", "contig", "start"]
+    assert again.windows[places].equals(alone.windows[places])
+    assert "7 contigs hold the bases of others and are left out: genome.fa.gz:chr1 is genome.fa:chr1, " in caplog.text
+    assert "renamed.fa:other is genome.fa:chr3" in caplog.text
+
+
 def test_the_info_says_how_it_was_split(genomes):
     task = draw(genomes)
     info = json.loads(task["test"].info.description)

@@ -6,6 +6,7 @@ half-open, in bases.
 """
 
 import hashlib
+import logging
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ..modeling.nucleotides_vqdna import UNKNOWN_ID
 from .fasta import _labels, read_fasta
 from .tasks import TaskDataError
 
+
+logger = logging.getLogger(__name__)
 
 HELD_OUT = ("test", "dev")
 # a held-out split takes about this share of a genome; contigs are added for more rows up to the second share
@@ -90,6 +93,9 @@ class Stretch:
 def scan_genome(paths: list[Path], bar=None) -> tuple[list[Contig], int]:
     """Read FASTA files, one contig at a time.
 
+    A contig with the bases of one before it, as where a file lies beside its packed copy, is left out, with a warning:
+    under two names it could be in two splits.
+
     Args:
         bar: a progress bar to update by bases.
 
@@ -99,14 +105,21 @@ def scan_genome(paths: list[Path], bar=None) -> tuple[list[Contig], int]:
     Raises:
         FastaError: as `read_fasta`.
     """
-    found, checksum = [], 0
+    found, checksum, first, copies = [], 0, {}, []
     for path, label in zip(paths, _labels(paths)):
         for record, ids in read_fasta(path):
-            edges = np.flatnonzero(np.diff(ids == UNKNOWN_ID, prepend=False, append=False))
-            found.append((label, path, record, ids.size, edges.reshape(-1, 2)))
             checksum = zlib.crc32(ids, zlib.crc32(f"{record}\n".encode(), checksum))
             if bar is not None:
                 bar.update(ids.size)
+            name = f"{path.name}:{record}"
+            known = first.setdefault(hashlib.blake2b(ids, digest_size=16).digest(), name)
+            if known is not name:
+                copies.append(f"{name} is {known}")
+                continue
+            edges = np.flatnonzero(np.diff(ids == UNKNOWN_ID, prepend=False, append=False))
+            found.append((label, path, record, ids.size, edges.reshape(-1, 2)))
+    if copies:
+        logger.warning("%d contigs hold the bases of others and are left out: %s", len(copies), _some(copies))
     counts = Counter(record for _, _, record, _, _ in found)
     contigs = [
         Contig(record if counts[record] == 1 else f"{label}:{record}", path, record, length, unknown)
