@@ -10,13 +10,14 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock
 from transformers import AutoTokenizer, set_seed
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
 from ..baselines.tokenizers import character_tokenizer
@@ -45,7 +46,8 @@ class PreparedModel:
         kind: "learned vocabulary", "hand-made vocabulary", "other" or "control".
         source: directory or Hub repository of the model; None for a control.
         tokenizer: its tokenizer; None for a control without one.
-        weights: a digest of the weights, so that cells of other weights are not taken for its own.
+        weights: a digest of the weights, or the commit of a Hub repository, so that cells of other weights are not
+            taken for its own.
         pretraining_bases: bases that its encoder was shown, if it was made here.
     """
 
@@ -128,7 +130,13 @@ def find_model(entry: ModelEntry) -> PreparedModel:
     local = Path(entry.path).is_dir()
     tokenizer = AutoTokenizer.from_pretrained(entry.path, **options)
     kind = "learned vocabulary" if isinstance(tokenizer, VQDNATokenizer) else "other"
-    return PreparedModel(entry, kind, entry.path, tokenizer, weights_digest(Path(entry.path)) if local else None, None)
+    if local:
+        weights = weights_digest(Path(entry.path))
+    else:  # the commit, so that every cell is of the same one however long the benchmark takes
+        file = cached_file(entry.path, "config.json", revision=entry.revision)
+        weights = extract_commit_hash(file, None)
+        entry = replace(entry, revision=weights or entry.revision)
+    return PreparedModel(entry, kind, entry.path, tokenizer, weights, None)
 
 
 def make_corpus(specification: Specification, output: Path) -> Path:
