@@ -148,6 +148,8 @@ def test_wrong_files_are_refused_with_their_reason(tmp_path):
     for message, content in cases.items():
         with pytest.raises(FastaError, match=message):
             read_lineages(write(tmp_path / "wrong.fa", content))
+    with pytest.raises(FastaError, match="Record P.2 of .*wrong.fa has no base, only gaps"):
+        read_lineages(write(tmp_path / "wrong.fa", records | {"P.2": "-" * len(records["P.2"])}))
     path = write(tmp_path / "twice.fa", records)
     path.write_text(path.read_text() + f">P.2\n{records['P.2']}\n")
     with pytest.raises(FastaError, match="two records named 'P.2'"):
@@ -167,6 +169,14 @@ def test_wrong_settings_are_refused(fasta):
         load_sarscov2(fasta, hold_out="rows")
     with pytest.raises(ValueError, match="per_class is 0"):
         load_sarscov2(fasta, window=40, per_class=0)
+
+
+@pytest.mark.parametrize("lineages", [("P.2", "B.1.525"), ("B.1.1.7", "Q.1", "P.2")])
+def test_lineages_cannot_be_held_out_where_there_are_too_few(tmp_path, lineages):
+    path = write(tmp_path / "few.fa", {lineage: "ACGT" * 155 for lineage in lineages})
+    with pytest.raises(FastaError, match="few.fa has no class of three lineages.*nothing would be left for dev"):
+        load_sarscov2(path, window=40, hold_out="lineages")
+    assert len(load_sarscov2(path, window=40)[0]["dev"])
 
 
 def test_best_scores_of_rows_without_equal_ones_are_perfect():

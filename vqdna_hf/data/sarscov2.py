@@ -85,7 +85,8 @@ def read_lineages(path: str | PathLike) -> dict[str, dict[str, str]]:
 
     Raises:
         FastaError: the file cannot be read; two records of one lineage; genomes of different lengths, which are not
-            aligned; a letter that is neither nucleotide nor '-'; genomes of fewer than two classes.
+            aligned; a letter that is neither nucleotide nor '-'; a genome of gaps alone; genomes of fewer than two
+            classes.
     """
     path, found, first = Path(path), {name: {} for name in CLASSES}, None
     for lineage, sequence in _records(path):
@@ -106,6 +107,8 @@ def read_lineages(path: str | PathLike) -> dict[str, dict[str, str]]:
                 f"Record {lineage} of {path} has {wrong[0]!r} at column {wrong.start()} (0-based), which is neither a "
                 "nucleotide nor a gap ('-')."
             )
+        if not sequence.strip("-"):
+            raise FastaError(f"Record {lineage} of {path} has no base, only gaps ('-'). Leave it out.")
         found[name][lineage] = sequence
     found = {name: genomes for name, genomes in found.items() if genomes}
     if len(found) < 2:
@@ -157,7 +160,8 @@ def load_sarscov2(
         sequence is in train).
 
     Raises:
-        FastaError: as `read_lineages`; an alignment too short for windows in ten blocks.
+        FastaError: as `read_lineages`; an alignment too short for windows in ten blocks; with `hold_out="lineages"`,
+            no class of three lineages or more, so that nothing is left for dev.
         ValueError: a window or a number of rows below 1, or another `hold_out`.
     """
     if hold_out not in HOLD_OUT:
@@ -169,6 +173,11 @@ def load_sarscov2(
     blocks = _blocks(columns, window, Path(path))
     places = {split: blocks[split] if hold_out == "positions" else sum(blocks.values(), []) for split in SPLITS}
     shares = {name: _split_lineages(list(lineages), hold_out, rng) for name, lineages in genomes.items()}
+    if not any(share["dev"] for share in shares.values()):
+        raise FastaError(
+            f"{path} has no class of three lineages or more, and with hold_out={hold_out!r} nothing would be left for "
+            "dev. Give genomes of more lineages, or hold out positions."
+        )
     rows: dict[str, list] = {split: [] for split in SPLITS}
     for split in SPLITS:
         starts = [s for start, end in places[split] for s in _starts(start, end, window)]
