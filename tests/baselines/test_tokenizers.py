@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from tokenizers import Regex, pre_tokenizers
 from transformers import AutoTokenizer
 
 from vqdna_hf.baselines import (
@@ -201,6 +202,13 @@ def test_dnabert2_reads_as_its_own_file_does(data_dir):
 # usage, and what is refused
 
 
+def silent_tokenizer():
+    """It takes all letters for what stands between tokens."""
+    tokenizer = character_tokenizer()
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[A-Z]"), "removed")
+    return tokenizer
+
+
 def test_usage_counts_tokens():
     usage = token_usage(character_tokenizer(), ["AACC", "AN"])
     assert usage == {"usage": 0.5, "tokens_per_base": 1.0, "unknown": pytest.approx(1 / 6)}
@@ -208,6 +216,12 @@ def test_usage_counts_tokens():
     assert usage == {"usage": 3 / 20, "tokens_per_base": pytest.approx(0.6), "unknown": 0.0}
     with pytest.raises(ValueError, match="no bases"):
         token_usage(character_tokenizer(), [])
+    with pytest.raises(ValueError, match="gives no token for 2 sequences of DNA"):
+        token_usage(silent_tokenizer(), ["AACC", "A"])
+    unknowing = silent_tokenizer()
+    unknowing.backend_tokenizer.pre_tokenizer = character_tokenizer().backend_tokenizer.pre_tokenizer
+    unknowing.unk_token = None
+    assert token_usage(unknowing, ["AACC"])["unknown"] == 0.0
 
 
 def test_a_foreign_tokenizer_is_of_another_kind(bpe):

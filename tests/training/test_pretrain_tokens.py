@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_runs import Stopped, pretrain_arguments, stop_after, tokenize_arguments, write_fasta
+from tokenizers import Regex, pre_tokenizers
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from vqdna_hf.baselines import bpe_tokenizer, character_tokenizer, kmer_tokenizer, tokenizer_kind
@@ -225,6 +226,15 @@ def test_what_does_not_fit_is_refused(tmp_path, plain_corpus, tokenizers, model_
             pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "out", **changes))
     with pytest.raises(ValueError, match=r"100% of known DNA as \[UNK\]"):
         pretrain(token_arguments(plain_corpus, tmp_path / "spaced", tmp_path / "out"))
+    silent = bpe_tokenizer(["ACGTACGT"], vocab_size=10)
+    silent.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[A-Z]"), "removed")
+    silent.save_pretrained(tmp_path / "silent")
+    with pytest.raises(ValueError, match="gives no token for .* sequences of DNA"):
+        pretrain(token_arguments(plain_corpus, tmp_path / "silent", tmp_path / "out"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="tokenizer in .*broken cannot be loaded.*Make one with"):
+        pretrain(token_arguments(plain_corpus, tmp_path / "broken", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 

@@ -201,25 +201,30 @@ def token_usage(tokenizer: PreTrainedTokenizerFast, sequences: Iterable[str]) ->
 
     Returns:
         `usage`, the share of the vocabulary (special tokens left out) that occurs; `tokens_per_base`; `unknown`, the
-        share of [UNK] among the tokens.
+        share of [UNK] among the tokens (0 for a tokenizer without one).
 
     Raises:
-        ValueError: there are no bases.
+        ValueError: there are no bases, or the tokenizer gives no token for any of them.
     """
-    counts, bases = np.zeros(len(tokenizer), dtype=np.int64), 0
+    counts, bases, read = np.zeros(len(tokenizer), dtype=np.int64), 0, 0
     sequences = iter(sequences)
     while chunk := list(islice(sequences, 512)):
         encodings = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         counts += np.bincount(np.concatenate(encodings).astype(np.int64), minlength=len(counts))
         bases += sum(map(len, chunk))
+        read += len(chunk)
     if not bases:
         raise ValueError("There are no bases to count tokens of.")
+    if not counts.any():
+        raise ValueError(
+            f"The tokenizer gives no token for {read} sequences of DNA: it is no tokenizer of plain DNA letters."
+        )
     ordinary = np.ones(len(counts), dtype=bool)
     ordinary[tokenizer.all_special_ids] = False
     return {
         "usage": float((counts[ordinary] > 0).mean()),
         "tokens_per_base": float(counts.sum() / bases),
-        "unknown": float(counts[tokenizer.unk_token_id] / counts.sum()),
+        "unknown": 0.0 if tokenizer.unk_token_id is None else float(counts[tokenizer.unk_token_id] / counts.sum()),
     }
 
 

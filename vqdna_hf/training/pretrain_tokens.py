@@ -74,7 +74,7 @@ def pretrain_tokens(arguments: PretrainArguments) -> dict:
     _check_options(arguments)
     apply_recipe(arguments, {name: value for name, value in PAPER_RECIPE.items() if name != "masking"})
     started, output = time.time(), Path(arguments.output)
-    tokenizer, corpus = AutoTokenizer.from_pretrained(arguments.tokenizer), Corpus.load(arguments.corpus)
+    tokenizer, corpus = _load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
     held_out = corpus.split("validation")
     usage = _check_usage(tokenizer, held_out, arguments.tokenizer)
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
@@ -151,6 +151,16 @@ def bases_seen(windows: MaskedWindows) -> int:
     passes, rest = divmod(len(windows), len(lengths))
     first = passes * len(lengths)
     return int(passes * lengths.sum() + sum(lengths[windows._row(first + place)] for place in range(rest)))
+
+
+def _load_tokenizer(directory: str) -> PreTrainedTokenizerFast:
+    try:
+        return AutoTokenizer.from_pretrained(directory)
+    except Exception as error:  # a file that is none raises whatever it stumbles over
+        raise ValueError(
+            f"The tokenizer in {directory} cannot be loaded ({type(error).__name__}: {error}). Make one with `vqdna "
+            "baseline-tokenizer`, or copy its files again."
+        ) from error
 
 
 def _check_options(arguments: PretrainArguments):
