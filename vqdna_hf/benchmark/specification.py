@@ -27,7 +27,7 @@ FORMAT = 1
 # options of the commands that a benchmark file sets; what is left out here the benchmark decides itself
 _OWNED = {
     *("output", "resume", "save_steps", "eval_steps", "logging_steps", "fasta", "corpus", "tokenizer", "model"),
-    *("data", "task", "problem", "metric", "mode", "seed", "recipe"),
+    *("data", "task", "problem", "metric", "mode", "seed", "recipe", "trust_remote_code"),
 }
 
 

@@ -100,7 +100,8 @@ class FinetuneArguments:
     """Stage 3: adapt a pre-trained model to a task."""
 
     data: str = required("directory with train, dev and test files (CSV, gzip CSV or Parquet; sequence,label)")
-    model: str = required("model directory that `vqdna pretrain` wrote")
+    model: str = required("directory that `vqdna pretrain` wrote, or any model, local or of the Hub")
+    trust_remote_code: bool = option(False, "run the code of a Hub model that brings its own")
     output: str = required("directory to write")
     mode: str = option("lora", "lora, full, linear (logistic regression on code vectors) or end-to-end")
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, batch and learning rate")

@@ -118,7 +118,8 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
             f"{metric!r}."
         )
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    trust = {"trust_remote_code": arguments.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, **trust)
     strands = 2 if arguments.strand_average else 1
     sets = {
         name: _sequences(tokenizer, part.with_format("numpy"), name, arguments, strands)
@@ -129,7 +130,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     labels = {"num_labels": info.num_labels}
     if names and info.problem_type != REGRESSION:
         labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
-    model = load_classifier(arguments.model, tokenizer, arguments, problem_type=info.problem_type, **labels)
+    model = load_classifier(arguments.model, tokenizer, arguments, problem_type=info.problem_type, **labels, **trust)
     if arguments.mode == "lora":
         model = add_adapters(model, arguments)
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
