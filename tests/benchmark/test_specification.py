@@ -16,6 +16,13 @@ def test_a_file_becomes_cells_in_the_order_of_seeds(tmp_path):
     assert len(cells) == 4 + 3  # k-mer regression has no seed to vary
 
 
+def test_a_model_may_run_fewer_seeds(tmp_path):
+    specification = read_specification(
+        write_benchmark(tmp_path, models={"letters": {**MODELS["letters"], "seeds": 1}})
+    )
+    assert [cell.seed for cell in list_cells(specification)] == [1]
+
+
 def test_a_list_is_a_grid_and_the_most_special_place_decides(tmp_path):
     models = {**MODELS, "letters": {**MODELS["letters"], "options": {"dropout": 0.3, "batch_size": 4}}}
     path = write_benchmark(tmp_path, models=models, modes={"full": {"learning_rate": [0.001, 0.003], "epochs": 1}})
@@ -64,6 +71,7 @@ def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path):
         ({"modes": {"full": {"epochs": []}}}, "an empty list"),
         ({"models": {"a": {}}}, "exactly one of vocabulary, tokenizer, path and control, not none"),
         ({"models": {"a": {"path": "x", "control": "cnn"}}}, "not path and control"),
+        ({"models": {"a": {"path": "x", "seeds": [1]}}}, r"models.a.seeds is \[1\]"),
         ({"models": {"a": {"control": "svm"}}}, "no control 'svm'; choose one of cnn"),
         ({"models": {"a": {"tokenizer": "words"}}}, "no kind 'words'"),
         ({"models": {"a": {"tokenizer": {"kind": "kmer", "stride": 2}}}}, "unknown key 'stride'"),

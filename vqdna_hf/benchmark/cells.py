@@ -33,8 +33,13 @@ def list_cells(specification: Specification) -> list[Cell]:
         for task in specification.tasks
         for model in specification.models
         for mode in specification.modes_of(model)
-        if seed == specification.seeds[0] or not (mode == "linear" or model.control == "kmer-regression")
+        if seed in specification.seeds[: _seeds_of(model, mode)]
     ]
+
+
+def _seeds_of(model: ModelEntry, mode: str) -> int | None:
+    """How many of the seeds run; None is all."""
+    return 1 if mode == "linear" or model.control == "kmer-regression" else model.seeds
 
 
 def cell_path(output: Path, cell: Cell) -> Path:
@@ -61,7 +66,8 @@ def cell_settings(specification: Specification, cell: Cell, counts: dict[str, in
 def describe(entry: ModelEntry) -> dict:
     """What the file says of a model, without places on this machine."""
     content = {name: value for name, value in asdict(entry).items() if value not in (None, {}, False, ())}
-    content.pop("modes", None)
+    for name in ("modes", "seeds"):  # which say what runs, and decide no cell
+        content.pop(name, None)
     if "path" in content and Path(content["path"]).is_dir():
         content["path"] = Path(content["path"]).resolve().name
     return json.loads(json.dumps(content))

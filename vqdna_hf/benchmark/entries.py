@@ -40,6 +40,7 @@ class ModelEntry:
             `trust_remote_code` go with it.
         control: `cnn` or `kmer-regression`.
         modes: the modes that this model runs; all of the file when not given.
+        seeds: how many of the file's seeds this model runs; all when not given.
         options: options of fine-tuning for this model alone, on every task.
     """
 
@@ -52,6 +53,7 @@ class ModelEntry:
     trust_remote_code: bool = False
     control: str | None = None
     modes: tuple[str, ...] | None = None
+    seeds: int | None = None
     options: dict = field(default_factory=dict)
 
     @property

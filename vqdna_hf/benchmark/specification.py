@@ -159,6 +159,9 @@ def _model(name: str, entry) -> ModelEntry:
         unknown = [mode for mode in values["modes"] if mode not in MODES]
         if unknown:
             raise ValueError(f"{where}: there is no mode {unknown[0]!r}; choose among {', '.join(MODES)}.")
+    seeds = entry.get("seeds")
+    if seeds is not None and (type(seeds) is not int or seeds < 1):
+        raise ValueError(f"{where}.seeds is {seeds!r}, but it must be how many of the file's seeds run, from 1 on.")
     options = {**_FINETUNE, **CONTROLS.get(entry.get("control"), {})}
     values["options"] = read_options(entry.get("options"), options, f"{where}.options")
     return ModelEntry(name=str(name), **values)
