@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
+from transformers.utils import logging as transformers_logging
 
 from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
@@ -144,6 +145,7 @@ def _run_cells(specification: Specification, cells: list[Cell], tasks: dict[str,
                 prepared[cell.model.name] = prepare_model(cell.model, specification, output)
     _check_weights(specification, prepared, output)
     progress = tqdm(waiting, desc="Cells", disable=None if state.is_main_process else True)
+    transformers_logging.disable_progress_bar()  # of every checkpoint that is written
     for cell in progress:
         progress.set_postfix_str(cell.name)
         content = _run_cell(specification, cell, tasks[cell.task.name], prepared[cell.model.name], output, encodings)
@@ -151,6 +153,7 @@ def _run_cells(specification: Specification, cells: list[Cell], tasks: dict[str,
             write_json(cell_path(output, cell), content)
             remove_work(output, cell.name)
         state.wait_for_everyone()
+    transformers_logging.enable_progress_bar()
 
 
 def _check_weights(specification: Specification, prepared: dict[str, PreparedModel], output: Path):
