@@ -1,5 +1,6 @@
 """A tiny vocabulary, and a task whose classes differ by a planted word; each is made once, and only read."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ from planted_words import planted_rows
 from tiny_exports import make_codec, saved
 
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+
+
+# to compile UMAP takes ten seconds; interpreted, it has the few codes here in two
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 
 @pytest.fixture(scope="session")

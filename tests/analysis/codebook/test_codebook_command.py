@@ -11,7 +11,7 @@ from tiny_exports import make_codec
 
 from vqdna_hf.analysis.codebook.command import CodebookArguments, codebook, inspect_codebook
 from vqdna_hf.analysis.codebook.rows import load_rows
-from vqdna_hf.analysis.codebook.words import at_chance, bases_read, findings, label_verdict
+from vqdna_hf.analysis.codebook.words import at_chance, bases_read, findings, label_verdict, map_caption
 from vqdna_hf.cli import main
 
 
@@ -66,6 +66,18 @@ def test_the_page_needs_nothing_but_itself(result):
     assert page.count("data:image/png;base64,") == 12
     assert "planted" in page
     assert "{{" not in page
+
+
+def test_the_page_counts_copies_among_the_rows_it_shows(result, tmp_path, monkeypatch):
+    from vqdna_hf.analysis.codebook.page import figures_of, write_page
+
+    monkeypatch.setattr("vqdna_hf.analysis.codebook.page.render", lambda *_: b"")
+    report = json.loads(json.dumps(result[1]))
+    virus = {"window": 99, "note": "A note.", "hold_out": "lineages", "test_rows_in_train": 777, "missing": ["Zeta"]}
+    report["data"] |= {"sarscov2": virus | {"lineages": {}}, "test_rows_in_train": 21}
+    write_page(report, tmp_path / "index.html", dict.fromkeys(figures_of(report), b""))
+    page = " ".join((tmp_path / "index.html").read_text().split())
+    assert "A note. 21 of 30 test rows are copies of a train row. Zeta have one lineage" in page
 
 
 def test_findings_follow_the_numbers(result):
@@ -124,7 +136,7 @@ def test_overwriting_from_the_command_line_leaves_nothing_behind(
     # another record is enough here
     monkeypatch.setattr("vqdna_hf.analysis.codebook.command.inspect_codebook", lambda *_: {"vocabulary": "another"})
     monkeypatch.setattr("vqdna_hf.analysis.codebook.page.figures_of", lambda *_: {})
-    monkeypatch.setattr("vqdna_hf.analysis.codebook.page.write_page", lambda _, path: path.write_text("page"))
+    monkeypatch.setattr("vqdna_hf.analysis.codebook.page.write_page", lambda _, path, __: path.write_text("page"))
     command = ["codebook", str(tokenizer_dir), "--data", str(task_dir), "--output", str(output)]
     kept = {path: path.read_bytes() for path in output.iterdir()}
     assert main(command) == 2
@@ -167,16 +179,32 @@ def test_wrong_options_are_refused(tokenizer_dir, task_dir, tmp_path, fields, me
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("quantizer", "sizes"), [("vq", [12]), ("rq", [4, 6, 5])])
-def test_every_kind_of_quantizer_can_be_seen(result, quantizer, sizes, task_dir):
+class FirstTwo:
+    """In place of UMAP: the first two dimensions of the vectors."""
+
+    def __init__(self, **_):
+        pass
+
+    def fit_transform(self, vectors):
+        return vectors[:, :2]
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "sizes", "marks"),
+    [("vq", [12], "a pentagon is a code."), ("rq", [4, 6, 5], "the first level, pale marks of the others.")],
+)
+def test_every_kind_of_quantizer_can_be_seen(monkeypatch, result, quantizer, sizes, marks, task_dir):
     from vqdna_hf.analysis.codebook.drawing import DARK, render
     from vqdna_hf.analysis.codebook.page import figures_of
 
-    codec, options = make_codec(quantizer=quantizer, codebook_sizes=sizes), arguments("tokenizer", task_dir, "output")
+    monkeypatch.setattr("umap.UMAP", FirstTwo)
+    codec = make_codec(quantizer=quantizer, codebook_sizes=sizes)
+    options = arguments("tokenizer", task_dir, "output", repeats=1, logos=1)
     report = inspect_codebook(codec, load_rows(str(task_dir)), options) | {"arguments": options.settings()}
     assert [len(level["labels"]) for level in report["relevance"]["levels"]] == sizes
     # all levels of these kinds quantize the last layer
     assert set(report["vocabulary"]["radius"]) == {report["vocabulary"]["halo"]}
     assert len(findings(report)) == 6
+    assert marks in map_caption(report)
     for draw in figures_of(report).values():
         assert render(draw, report, DARK, "svg").startswith(b"<?xml")

@@ -71,6 +71,19 @@ def test_lineage_genomes_are_a_task(tmp_path):
     assert best["accuracy"] == 0.5
 
 
+def test_copies_of_train_rows_are_counted_among_the_rows_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    genome = "".join(rng.choice(list("ACGT"), 12_000))
+    names = ("B.1.1.7", "Q.1", "Q.2", "P.1", "P.1.1", "P.1.2")
+    (tmp_path / "genomes.fa").write_text("".join(f">{name}\n{genome}\n" for name in names))
+    rows = load_rows(str(tmp_path / "genomes.fa"), hold_out="lineages", max_rows=20)
+    train = {row.tobytes() for row in rows.sequences["train"]}
+    copies = sum(row.tobytes() in train for row in rows.sequences["test"])
+    assert 0 < rows.facts["test_rows_in_train"] == copies < len(rows.labels["test"]) == 20
+    # the record of the whole data set counts among more rows
+    assert rows.facts["sarscov2"]["test_rows_in_train"] == sum(rows.facts["sarscov2"]["rows"]["test"].values()) > 20
+
+
 def test_what_cannot_be_looked_at_is_refused(tmp_path, task_dir):
     with pytest.raises(ValueError, match="no task 'absent'.*no such directory or FASTA file"):
         load_rows("absent")

@@ -185,9 +185,8 @@ def _write(report: dict, directory: Path):
 
     names = figures_of(report)
     report["files"] = sorted([RECORD, "index.html", *(f"{name}.{kind}" for name in names for kind in ("png", "svg"))])
-    for name, draw in names.items():
-        write_figure(draw, report, directory / name)
-    write_page(report, directory / "index.html")
+    images = {name: write_figure(draw, report, directory / name) for name, draw in names.items()}
+    write_page(report, directory / "index.html", images)
     write_json(directory / RECORD, report)
 
 

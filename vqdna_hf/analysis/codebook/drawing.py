@@ -142,7 +142,9 @@ def render(draw, report: dict, theme: Theme, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def write_figure(draw, report: dict, stem: Path):
-    """Write `stem.png` and `stem.svg`, for light pages."""
-    for kind in ("png", "svg"):
-        stem.with_suffix(f".{kind}").write_bytes(render(draw, report, LIGHT, kind))
+def write_figure(draw, report: dict, stem: Path) -> bytes:
+    """Write `stem.png` and `stem.svg`, for light pages, and return the bytes of the first."""
+    images = {kind: render(draw, report, LIGHT, kind) for kind in ("png", "svg")}
+    for kind, image in images.items():
+        stem.with_suffix(f".{kind}").write_bytes(image)
+    return images["png"]

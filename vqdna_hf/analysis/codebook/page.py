@@ -26,8 +26,8 @@ def figures_of(report: dict) -> dict:
     }
 
 
-def write_page(report: dict, path: Path):
-    """Write `index.html` from the report alone."""
+def write_page(report: dict, path: Path, images: dict[str, bytes]):
+    """Write `index.html` from the report and the PNG images of its figures for light pages (`write_figure`)."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["shortcut"] = words.shortcut_name
@@ -41,7 +41,7 @@ def write_page(report: dict, path: Path):
     }
     figures = {
         name: {
-            "light": _data_uri(render(draw, report, LIGHT, "png")),
+            "light": _data_uri(images[name]),
             "dark": _data_uri(render(draw, report, DARK, "png")),
             "caption": captions[name],
         }

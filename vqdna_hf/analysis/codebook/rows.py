@@ -102,10 +102,12 @@ def load_rows(
             "tell labels from noise. Give more data, or a higher --max-rows."
         )
     lengths = [len(row) for split in SPLITS for row in sequences[split]]
+    known = {row.tobytes() for row in sequences["train"]}
     facts |= {
         "rows": {split: dict(zip(classes, counts[split].tolist())) for split in SPLITS},
         "rows_available": {split: len(splits[split][1]) for split in SPLITS},
         "lengths": [min(lengths), int(np.median(lengths)), max(lengths)],
+        "test_rows_in_train": sum(row.tobytes() in known for row in sequences["test"]),
         "best_possible": {
             split: best_possible_scores([row.tobytes() for row in sequences[split]], labels[split]) for split in SPLITS
         },

@@ -195,8 +195,8 @@ def usage_caption(report: dict) -> str:
 def map_caption(report: dict) -> str:
     places = report["map"]
     never = sum(label < 0 for label in places["labels"])
-    shapes = "pentagons are codes of the first level, pale circles of the second"
-    shapes = shapes if len(report["usage"]["levels"]) > 1 else "a pentagon is a code"
+    others = {1: None, 2: "pale circles of the second"}.get(len(report["usage"]["levels"]), "pale marks of the others")
+    shapes = f"pentagons are codes of the first level, {others}" if others else "a pentagon is a code"
     return (
         f"Left: the {len(places['labels'])} code vectors in two dimensions, by UMAP of all levels together "
         f"({places['neighbours']} neighbours); {shapes}. Only who is near whom means something: distances between "
