@@ -91,7 +91,7 @@ def test_findings_follow_the_numbers(result):
         heads[score] = findings(report)[0][0]
     assert "at chance" in heads[0.3]
     assert "no more than the shares of A, C, G and T" in heads[0.38]
-    assert "learned something" in heads[0.5]
+    assert "does better than every control" in heads[0.5]
     assert not at_chance(report)
     halves["permuted"]["most_stable"] = 0.5
     verdicts = {}
@@ -104,6 +104,14 @@ def test_findings_follow_the_numbers(result):
 def test_the_bases_that_a_code_reads_lie_opposite_to_the_codes_that_change():
     assert bases_read({"radius": 2, "by_offset": [1.0, 0.9, 1.0, 0.0, None]}) == (0, 2)
     assert bases_read({"radius": 1, "by_offset": [0.0, 0.05, 0.0]}) is None
+
+
+@pytest.mark.parametrize(("by_offset", "head"), [([0, 1, 0], "a word of 1 base"), ([1, 1, 0], "a word of 2 bases")])
+def test_a_word_has_as_many_bases_as_are_read(result, by_offset, head):
+    report = json.loads(json.dumps(result[1]))
+    for level in report["base_change"]["levels"]:
+        level |= {"radius": 1, "by_offset": by_offset}
+    assert findings(report)[3][0].endswith(head)
 
 
 def test_another_result_is_replaced_on_request_only(result, tokenizer_dir, task_dir, tmp_path):

@@ -91,6 +91,12 @@ def test_what_cannot_be_looked_at_is_refused(tmp_path, task_dir):
         load_rows(str(task_dir), max_rows=0)
     with pytest.raises(ValueError, match=r"too few train rows of a class.*class 0 3.*higher --max-rows"):
         load_rows(str(task_dir), max_rows=9)
+    unknown = tmp_path / "unknown"
+    unknown.mkdir()
+    for split in ("train", "dev", "test"):
+        (unknown / f"{split}.csv").write_text("sequence,label\n" + "NNN,0\nNNN,1\n" * 4)
+    with pytest.raises(ValueError, match="train rows of unknown hold no known base"):
+        load_rows(str(unknown))
     (tmp_path / "values").mkdir()
     for split in ("train", "dev", "test"):
         (tmp_path / "values" / f"{split}.csv").write_text("sequence,label\nACGT,0.5\nCCGT,1.5\n")

@@ -81,8 +81,8 @@ def load_rows(
         max_rows: most rows of a split; each class keeps its share of them.
 
     Raises:
-        ValueError: the data are no classification, lack a split, or have fewer than four train rows of a class; or as
-            `load_task`, `load_task_files` and `load_sarscov2`.
+        ValueError: the data are no classification, lack a split, or have fewer than four train rows of a class, or no
+            known base in train; or as `load_task`, `load_task_files` and `load_sarscov2`.
     """
     if max_rows < 1:
         raise ValueError(f"--max-rows {max_rows} must be at least 1.")
@@ -101,6 +101,8 @@ def load_rows(
             f"{name} has too few train rows of a class, of those drawn ({', '.join(few)}): {_FEWEST} are needed, to "
             "tell labels from noise. Give more data, or a higher --max-rows."
         )
+    if not any((row < UNKNOWN_ID).any() for row in sequences["train"]):
+        raise TaskDataError(f"The train rows of {name} hold no known base (A, C, G or T), and so no code.")
     lengths = [len(row) for split in SPLITS for row in sequences[split]]
     known = {row.tobytes() for row in sequences["train"]}
     facts |= {

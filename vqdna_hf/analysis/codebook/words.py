@@ -58,7 +58,7 @@ def _classifier(report: dict) -> tuple[str, str]:
     elif test <= max(shortcuts.values()):
         head = f"The classifier behind the labels knows no more than {_SHORTCUTS[max(shortcuts, key=shortcuts.get)]}"
     else:
-        head = "The classifier behind the labels has learned something"
+        head = "The classifier behind the labels does better than every control"
     text = (
         f"{metric_name(report)} {test:.3f} on test and {dev:.3f} on dev. Fitted on permuted classes it reaches "
         f"{sum(permuted) / len(permuted):.3f} on test ({min(permuted):.3f} to {max(permuted):.3f}). What needs no "
@@ -110,7 +110,7 @@ def _word(report: dict) -> tuple[str, str]:
     )
     changed = " and ".join(f"{level['codes_changed']:.1f}" for level in levels)
     return (
-        f"A code is, in effect, a word of {_joined(lengths)} bases",
+        f"A code is, in effect, a word of {_joined(lengths)} base{'' if set(lengths) == {1} else 's'}",
         f"Counting bases whose change changes the code in 10 % of the cases or more, {text}. One changed base changes "
         f"{changed} codes on average. {report['base_change']['compared_beyond']:,} codes beyond what a level sees "
         "were compared, and none changed.",
