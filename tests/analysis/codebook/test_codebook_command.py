@@ -36,6 +36,8 @@ def test_the_record_holds_every_number_and_no_sequence_or_path(result, task_dir)
     text = (output / "codebook.json").read_text()
     assert json.loads(text) == json.loads(json.dumps(report))
     assert str(task_dir.parent) not in text
+    assert report["arguments"]["repeats"] == 2
+    assert "hold_out" not in report["arguments"]  # which is about genomes of lineages
     assert not re.search("[ACGT]{6}", text)
     assert [usage["codes"] for usage in report["usage"]["levels"]] == [8, 16]
     assert report["usage"]["positions"] == 60 * 48 == sum(report["usage"]["levels"][1]["counts"])

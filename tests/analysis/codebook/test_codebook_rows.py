@@ -71,6 +71,16 @@ def test_lineage_genomes_are_a_task(tmp_path):
     assert best["accuracy"] == 0.5
 
 
+def test_the_seed_decides_which_lineages_are_held_out(tmp_path):
+    names = [*(f"Q.{number}" for number in range(20)), "P.1", "P.1.1", "P.1.2"]
+    rng = np.random.default_rng(0)
+    genomes = {name: "".join(rng.choice(list("ACGT"), 10_000)) for name in names}
+    (tmp_path / "genomes.fa").write_text("".join(f">{name}\n{genome}\n" for name, genome in genomes.items()))
+    drawn = [load_rows(str(tmp_path / "genomes.fa"), seed=seed).sequences["test"] for seed in (0, 0, 1)]
+    first, again, other = ({row.tobytes() for row in rows} for rows in drawn)
+    assert first == again != other
+
+
 def test_copies_of_train_rows_are_counted_among_the_rows_drawn(tmp_path):
     rng = np.random.default_rng(0)
     genome = "".join(rng.choice(list("ACGT"), 12_000))

@@ -77,8 +77,11 @@ def codebook(arguments: CodebookArguments) -> dict:
     codec = load_tokenizer(arguments.directory).codec.eval()
     rows = load_rows(arguments.data, arguments.data_dir, arguments.hold_out, arguments.max_rows, arguments.seed)
     report = inspect_codebook(codec, rows, arguments)
+    settings = arguments.settings()
+    if "sarscov2" not in rows.facts:
+        del settings["hold_out"]
     report |= {
-        "arguments": arguments.settings(),
+        "arguments": settings,
         "seconds": round(time.time() - started, 1),
         "versions": package_versions() | {name: version(name) for name in _NEEDED.values()},
     }

@@ -79,6 +79,7 @@ def load_rows(
         data_dir: a folder in GUE's layout; the Hub when not given.
         hold_out: what keeps the splits of lineage genomes apart, "positions" or "lineages".
         max_rows: most rows of a split; each class keeps its share of them.
+        seed: of the rows drawn, and of the lineages held out.
 
     Raises:
         ValueError: the data are no classification, lack a split, or have fewer than four train rows of a class, or no
@@ -86,7 +87,7 @@ def load_rows(
     """
     if max_rows < 1:
         raise ValueError(f"--max-rows {max_rows} must be at least 1.")
-    name, metric, classes, splits, facts = _read(data, data_dir, hold_out)
+    name, metric, classes, splits, facts = _read(data, data_dir, hold_out, seed)
     missing = [split for split in SPLITS if split not in splits]
     if missing:
         raise TaskDataError(f"{name} has no {' and no '.join(missing)} split; train, dev and test are needed.")
@@ -117,10 +118,10 @@ def load_rows(
     return TaskRows(name, metric, classes, sequences, labels, facts)
 
 
-def _read(data: str, data_dir: str | None, hold_out: str) -> tuple[str, str, tuple[str, ...], dict, dict]:
+def _read(data: str, data_dir: str | None, hold_out: str, seed: int) -> tuple[str, str, tuple[str, ...], dict, dict]:
     """Name, metric, classes, `(sequences, labels)` of each split, and facts."""
     if Path(data).is_file():
-        dataset, report = load_sarscov2(data, hold_out=hold_out)
+        dataset, report = load_sarscov2(data, hold_out=hold_out, seed=seed)
         splits = {split: (_ids(part["sequence"]), np.asarray(part["label"])) for split, part in dataset.items()}
         return "SARS-CoV-2 lineages", "f1", tuple(report["rows"]["train"]), splits, {"sarscov2": report}
     directory = Path(data_dir or "") / data
