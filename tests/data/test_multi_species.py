@@ -231,6 +231,10 @@ def test_overlapping_and_disordered_pieces():
     assert ids_to_bases(genome.bases) == "ACGTACGTAC" and isinstance(genome, GenomeBases)
     with pytest.raises(GenomeSourceError, match="c of s goes back to 4"):
         genome_of([*pieces, pieces[1]])
+    # as from a second genome of the species whose contig of that name begins with unknown bases
+    other = pieces[0] | {"contig": "d"}
+    with pytest.raises(GenomeSourceError, match="c of s comes back at 4.* of several genomes of a species give one"):
+        genome_of([*pieces, other, pieces[1]])
     with pytest.raises(GenomeSourceError, match="no pieces"):
         genome_of([])
 

@@ -158,7 +158,10 @@ def genome_of(records: Iterable[dict], max_bases: int | None = None) -> GenomeBa
     return GenomeBases(bases, names, np.array(starts), lengths, described)
 
 
-_ORDER = "pieces must come in the order of their contigs. Shuffle windows later, not pieces."
+_ORDER = (
+    "pieces must come in the order of their contigs, and contigs of one species need different names. Shuffle windows "
+    "later, not pieces; of several genomes of a species give one."
+)
 
 
 def _of_split(files: list[GenomeFile], lists: list[str], split: str, source) -> list[GenomeFile]:

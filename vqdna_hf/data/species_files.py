@@ -87,6 +87,7 @@ def _check_same(output: Path, info: dict):
         raise TaskDataError(f"{path} cannot be read: {error}. Write the task to another directory.") from error
     # through JSON, so that tuples and numbers compare as they were written
     wanted = json.loads(json.dumps(info))
+    found = found if isinstance(found, dict) else {}
     different = [key for key in wanted if found.get(key) != wanted[key]]
     if different:
         raise TaskDataError(
