@@ -14,7 +14,6 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..analysis.linear_probe import LinearProbe
 from ..baselines.cnn import CNN_TRAINING
@@ -25,7 +24,7 @@ from ..modeling.nucleotides_vqdna import bases_to_ids
 from ..training.arguments import FinetuneArguments
 from ..training.classifier import average_strands, average_strands_metrics, classifier_trainer
 from ..training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
-from ..training.recording import write_json
+from ..training.recording import last_checkpoint, write_json
 from ..training.task_data import EpochCallback, TaskCollator, TaskSequences
 from .classifiers import build_classifier, count_flops, count_parameters
 from .prepare import PreparedModel
@@ -156,7 +155,7 @@ def _train(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
         callbacks=[EpochCallback(train)],
         quiet=True,
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(work) if work.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(work))
     dev_scores = {name.removeprefix("eval_"): value for name, value in trainer.evaluate().items()}
     logits = average_strands(trainer.predict(test).predictions, strands)
     return Outcome(

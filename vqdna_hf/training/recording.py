@@ -17,8 +17,9 @@ from ..hub.model_card import write_card_of_run
 
 logger = logging.getLogger(__name__)
 
-# what finished runs and tokenizers are known by
-_RESULTS = ("training.json", "results.json", "tokenizer_config.json", "probe.json")
+# what finished runs write last, and what is known by its own files
+_RECORDS = ("training.json", "results.json")
+_PRODUCTS = ("tokenizer_config.json", "probe.json")
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
 
 
@@ -89,10 +90,12 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
     """
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
-    for name in (result, *_RESULTS):
+    # a run that was killed while it wrote its result has settings and no record: the result is written again
+    interrupted = resume and (output / "run.json").is_file()
+    for name in (result, *_RECORDS, *(() if interrupted else _PRODUCTS)):
         if (output / name).is_file():
             raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
-    last = _last_checkpoint(output)
+    last = last_checkpoint(output)
     if last is not None and not resume:
         raise ValueError(
             f"{output} holds the unfinished run {last}. Add --resume to go on with it, or choose another --output."
@@ -100,7 +103,7 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
     return last
 
 
-def _last_checkpoint(output: Path) -> str | None:
+def last_checkpoint(output: Path) -> str | None:
     """The newest whole checkpoint; one that was cut off while it was written lacks its last files."""
     whole = [path for path in output.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
     numbered = {int(path.name.rpartition("-")[2]): path for path in whole}
