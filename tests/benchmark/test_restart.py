@@ -1,11 +1,13 @@
 """A benchmark that is killed while a result is being written goes on, and ends like one that was not."""
 
 import json
+import shutil
 
 import pytest
 import transformers
 from tiny_benchmark import MODELS, write_benchmark
 
+import vqdna_hf.benchmark.command as command
 import vqdna_hf.training.pretrain as pretrain
 import vqdna_hf.training.pretrain_tokens as pretrain_tokens
 import vqdna_hf.training.train_tokenizer as train_tokenizer
@@ -17,7 +19,11 @@ def run(path, output, **options):
 
 
 def without_times(cells):
-    return [{name: value for name, value in cell.items() if name != "seconds"} for cell in cells]
+    return [without(cell, "seconds") for cell in cells]
+
+
+def without(options, name):
+    return {key: value for key, value in options.items() if key != name}
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +66,94 @@ def test_half_a_result_is_written_again(finished, tmp_path, monkeypatch, owner, 
 
     assert without_times(run(finished[0], tmp_path)) == without_times(finished[1])
     assert json.loads((tmp_path / "tables.json").read_text())["tables"]
+
+
+def test_a_part_without_the_reference_has_tables_of_what_it_has(finished, tmp_path):
+    content = {"models": {"regression": MODELS["regression"], "letters": MODELS["letters"]}, "seeds": [1]}
+    path = write_benchmark(finished[0].parent, "parts.yaml", reference="letters", **content)
+
+    assert [cell["model"] for cell in run(path, tmp_path, part="1/2")] == ["regression"]
+    assert "Differences" not in (tmp_path / "tables.md").read_text()
+
+    run(path, tmp_path, part="2/2")
+    assert "Differences from letters" in (tmp_path / "tables.md").read_text()
+
+
+def test_studies_alone_make_tables(finished, tmp_path):
+    vocabulary = {**MODELS["learned"]["vocabulary"], "quantizer": "vq"}
+    study = {"name": "size", "task": "planted", "vocabulary": vocabulary, "neighbour_steps": 1}
+    path = write_benchmark(
+        finished[0].parent,
+        "studies.yaml",
+        models=None,
+        seeds=[1],
+        ablations=[{**study, "variants": [{"codebook_sizes": [8]}]}],
+    )
+
+    assert run(path, tmp_path) == []
+    assert "Ablation: size" in (tmp_path / "tables.md").read_text()
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """The models of a finished benchmark, without its cells."""
+    for name in ("models", "corpus"):
+        shutil.copytree(finished[0].parent / "whole" / name, tmp_path / "copied" / name)
+    return tmp_path / "copied"
+
+
+def changed(finished, name: str, **parts):
+    """A benchmark file with one model changed."""
+    model = {**MODELS[name], **parts}
+    models = {name: {part: value for part, value in model.items() if value is not None}}
+    content = {"models": {**{key: MODELS[key] for key in ("learned", "letters")}, **models}, "seeds": [1]}
+    return write_benchmark(finished[0].parent, "changed.yaml", **content)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "message"),
+    [
+        # what the file leaves out has its default value, whatever it was before
+        ("letters", {"encoder": without(MODELS["letters"]["encoder"], "batch_size")}, "batch_size: 4 then, 64 now"),
+        ("learned", {"encoder": {"preset": "tiny", "max_steps": 0}}, "is pre-trained, .* max_steps: 0"),
+        ("letters", {"tokenizer": {"kind": "kmer", "k": 3}}, "kind: .character. then, .kmer. now"),
+    ],
+)
+def test_models_of_other_settings_are_refused_before_any_training(finished, copied, monkeypatch, name, parts, message):
+    monkeypatch.setattr(command, "prepare_model", lambda *_: pytest.fail("training began"))
+    with pytest.raises(ValueError, match=message):
+        run(changed(finished, name, **parts), copied)
+
+
+def test_models_of_other_genomes_are_refused(finished, copied):
+    other = finished[0].parent / "other.fa"
+    other.write_text((finished[0].parent / "genome.fa").read_text())
+    path = finished[0].with_name("other.yaml")
+    path.write_text(finished[0].read_text().replace("genome.fa", "other.fa"))
+    with pytest.raises(ValueError, match=r"made from genome.fa, but the file's fasta is other.fa"):
+        run(path, copied)
+
+
+def test_an_encoder_over_a_vocabulary_that_was_made_anew_is_refused(finished, copied):
+    shutil.rmtree(copied / "models/learned/tokenizer")
+    longer = {**MODELS["learned"]["vocabulary"], "max_steps": 3}
+    with pytest.raises(ValueError, match="encoder is over another vocabulary"):
+        run(changed(finished, "learned", vocabulary=longer), copied)
+
+
+def test_an_untrained_encoder_of_another_size_is_refused(finished, tmp_path):
+    def path(**options):
+        encoder = {"preset": "tiny", "max_steps": 0, "batch_size": 4, **options}
+        models = {"letters": {"tokenizer": "character", "encoder": encoder}}
+        return write_benchmark(finished[0].parent, "untrained.yaml", models=models, seeds=[1], fasta=[])
+
+    run(path(), tmp_path)
+    shutil.rmtree(tmp_path / "cells")
+    with pytest.raises(ValueError, match="preset: 'tiny' then, 'small' now"):
+        run(path(preset="small"), tmp_path)
+
+
+def test_a_model_may_share_a_vocabulary_that_stands_below_it(finished, tmp_path):
+    models = {name: MODELS[name] for name in ("untrained", "learned")}
+    path = write_benchmark(finished[0].parent, "below.yaml", models=models, seeds=[1])
+    assert [cell["model"] for cell in run(path, tmp_path, part="1/2")] == ["untrained"]

@@ -18,6 +18,7 @@ from .ablations import ablation_tables, run_ablations
 from .cells import Cell, cell_path, cell_settings, list_cells
 from .classifiers import describe_tokens
 from .entries import Specification
+from .made import check_made
 from .prepare import PreparedModel, find_model, one_at_a_time, prepare_model
 from .runners import Encodings, run_points
 from .scoring import score_test
@@ -62,6 +63,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         tasks = load_tasks(specification)
         _check_named_models(specification, tasks)
         _check_cells(specification, cells, tasks, output)
+        check_made(specification, output)
         mine = [cell for number, cell in enumerate(cells) if number % parts == part - 1]
         _run_cells(specification, mine, tasks, output)
         if part == 1:
@@ -72,9 +74,9 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         if not found and not studies:
             logger.info("No cell is finished in %s: there is nothing to make a table of.", output)
             return found
-        markdown = write_tables(
-            found, output, reference=specification.reference, ablations=studies, title=specification.title
-        )
+        # a part of the cells, or an unfinished benchmark, may have none of the reference
+        reference = next((cell["model"] for cell in found if cell["model"] == specification.reference), None)
+        markdown = write_tables(found, output, reference=reference, ablations=studies, title=specification.title)
         if len(found) < len(cells):
             logger.info("%d of %d cells are finished; the tables are of those.", len(found), len(cells))
         print(markdown)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from filelock import FileLock
 from transformers import AutoTokenizer, set_seed
 from transformers.utils.hub import cached_file, extract_commit_hash
@@ -25,16 +24,19 @@ from ..baselines.write_tokenizer import BaselineTokenizerArguments, write_baseli
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
-from ..training.recording import read_json
+from ..training.recording import read_json, write_json
 from ..training.tokenize import load_tokenizer, tokenize
 from ..training.train_tokenizer import train_tokenizer
 from .entries import ModelEntry, Specification
+from .made import UNTRAINED, check_encoder, check_inputs, encoder_directory, is_finished, tokenizer_directory
 
 
 logger = logging.getLogger(__name__)
 
 # steps that only look at a run while it goes on: once, at its end
 _QUIET = {"eval_steps": 1_000_000, "save_steps": 500, "logging_steps": 100}
+# what decides an encoder that is not trained
+_INITIALIZING = ("seed", "preset", "base_loss_weight")
 
 
 @dataclass(frozen=True)
@@ -92,23 +94,21 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
         return PreparedModel(entry, "control", None, tokenizer, None, None)
     if entry.path is not None:
         return find_model(entry)
-    home = output / "models" / entry.name
+    vocabulary, directory = tokenizer_directory(entry, output), encoder_directory(entry, output)
     if entry.vocabulary is not None:
-        learned = entry.vocabulary if isinstance(entry.vocabulary, str) else entry.name
-        tokenizer_directory = output / "models" / learned / "tokenizer"
-        if isinstance(entry.vocabulary, dict):
-            learn_vocabulary(entry.vocabulary, specification, tokenizer_directory)
+        # another model's may be needed before that model's turn, or in another part of the cells
+        shared = isinstance(entry.vocabulary, str)
+        owner = next(one for one in specification.models if one.name == entry.vocabulary) if shared else entry
+        learn_vocabulary(owner.vocabulary, specification, vocabulary)
     else:
-        tokenizer_directory = home / "tokenizer"
-        _make_tokenizer(entry, specification, output, tokenizer_directory)
-    options = {**_QUIET, **entry.encoder}
-    directory = home / "encoder"
-    if options.get("max_steps") == 0:
-        _untrained(options, tokenizer_directory, directory)
-    elif not _finished(directory, "training.json", options):
+        _make_tokenizer(entry, specification, output, vocabulary)
+    options, finished = {**_QUIET, **entry.encoder}, check_encoder(entry, specification, output)
+    if options.get("max_steps") == 0 and not finished:
+        _untrained(options, vocabulary, directory)
+    elif not finished:
         arguments = PretrainArguments(
             corpus=str(make_corpus(specification, output)),
-            tokenizer=str(tokenizer_directory),
+            tokenizer=str(vocabulary),
             output=str(directory),
             resume=True,
             **_per_process(options, PretrainArguments),
@@ -146,19 +146,14 @@ def make_corpus(specification: Specification, output: Path) -> Path:
         lengths = {"window": specification.window, "min_length": min(specification.window, 64)}
         tokenize(TokenizeArguments(fasta=list(specification.fasta), output=str(directory), **lengths))
     PartialState().wait_for_everyone()
-    found = read_json(directory / "corpus.json").get("window")
-    if found != specification.window:
-        raise ValueError(
-            f"{directory} has windows of {found} bases, but the benchmark file says {specification.window}. Remove it "
-            "and models/, or choose another output."
-        )
+    check_inputs(directory, read_json(directory / "corpus.json"), specification)
     return directory
 
 
 def learn_vocabulary(options: dict, specification: Specification, directory: Path):
     """Run stage 1, unless it is finished."""
     options = {**_QUIET, "save_steps": 500, **options}
-    if _finished(directory, "training.json", options):
+    if is_finished(directory, options, TrainTokenizerArguments, specification):
         return
     logger.info("Learning the vocabulary %s", directory.parent.name)
     train_tokenizer(
@@ -181,37 +176,8 @@ def _per_process(options: dict, arguments_class: type) -> dict:
     return {**options, "batch_size": batch // processes}
 
 
-def _finished(directory: Path, record: str, options: dict) -> bool:
-    """Whether a step is finished, with the settings of the file; the same answer for every process.
-
-    Raises:
-        ValueError: it is, with other settings.
-    """
-    path = directory / record
-    # subtle: one process looks for all, or a slow one would find what the first has made in the meantime
-    if not broadcast_object_list([path.is_file()])[0]:
-        return False
-    content = read_json(path)
-    before = content["arguments"]
-    different = []
-    for name, value in options.items():
-        if name in ("save_steps", "logging_steps", "eval_steps"):
-            continue
-        then = before.get(name)
-        if name == "batch_size":
-            then = then * content.get("processes", 1)
-        if then != value:
-            different.append(f"{name}: {then!r} then, {value!r} now")
-    if different:
-        raise ValueError(
-            f"{directory} was made with other settings ({'; '.join(different)}). Remove it and the cells made with "
-            "it, or choose another output."
-        )
-    return True
-
-
 def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Path, directory: Path):
-    if _finished(directory, "training.json", entry.tokenizer):
+    if is_finished(directory, entry.tokenizer, BaselineTokenizerArguments, specification):
         return
     options = dict(entry.tokenizer)
     if options["kind"] == "bpe" and not options.get("file"):
@@ -224,15 +190,15 @@ def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Pat
     PartialState().wait_for_everyone()
 
 
-def _untrained(options: dict, tokenizer_directory: Path, directory: Path):
+def _untrained(options: dict, vocabulary: Path, directory: Path):
     """An encoder as it was initialized, in the form of a pre-trained one."""
-    if PartialState().is_main_process and not (directory / "config.json").is_file():
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer_directory)
+    if PartialState().is_main_process:
+        tokenizer = AutoTokenizer.from_pretrained(vocabulary)
         set_seed(options.get("seed", PretrainArguments.seed))
         if isinstance(tokenizer, VQDNATokenizer):
-            known = {name: value for name, value in options.items() if name in ("preset", "base_loss_weight")}
-            arguments = PretrainArguments(corpus="", tokenizer=str(tokenizer_directory), output="", **known)
-            model = build_model(arguments, load_tokenizer(str(tokenizer_directory)))
+            known = {name: value for name, value in options.items() if name in _INITIALIZING[1:]}
+            arguments = PretrainArguments(corpus="", tokenizer=str(vocabulary), output="", **known)
+            model = build_model(arguments, load_tokenizer(str(vocabulary)))
         else:
             preset = options.get("preset", PretrainArguments.preset)
             model = TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(preset, tokenizer=tokenizer))
@@ -240,6 +206,8 @@ def _untrained(options: dict, tokenizer_directory: Path, directory: Path):
         shutil.rmtree(partial, ignore_errors=True)
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        settings = {name: options.get(name, getattr(PretrainArguments, name)) for name in _INITIALIZING}
+        write_json(partial / UNTRAINED, {**settings, "max_steps": 0})
         os.replace(partial, directory)
     PartialState().wait_for_everyone()
 
