@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
@@ -75,6 +76,7 @@ def test_a_variant_says_what_is_varied(studied):
 
     assert first.varied == {"masking": "base", "masked_share": None}
     assert second.name == "masking token, masked_share 0.15"
+    assert list_variants(replace(study, variants=({}, {"masking": "span"})), 1)[0].name == "as shared"
     assert first.vocabulary == second.vocabulary and first.vocabulary["seed"] == 5
 
 
@@ -86,9 +88,19 @@ def test_a_variant_says_what_is_varied(studied):
         ({"name": "a", "task": "planted", "variants": [{"codebook": 3}]}, "unknown key 'codebook'"),
         (
             {"name": "a", "task": "planted", "variants": [{"learning_rate": [1, 2]}]},
-            "write one variant for each value",
+            "Write one entry for each value",
         ),
         ({"name": "a", "models": {"other": {}}}, "unknown key 'other'"),
+        ({"name": "a", "task": ["planted"], "variants": [{"kmeans": True}]}, "a.task should be text"),
+        ({"name": "a", "task": "planted", "variants": [{"masking": "word"}]}, "number 1: There is no masking 'word'"),
+        ({"name": "a", "task": "planted", "variants": [{"codebook_dim": 0}]}, "codebook_dim=0"),
+        ({"name": "a", "task": "planted", "variants": [{}]}, "no variant varies anything"),
+        ({"name": "a", "task": "planted", "variants": [{"kmeans": True}] * 2}, "is there twice"),
+        ({"name": "a", "task": "planted", "seeds": 3, "variants": [{"kmeans": True}]}, "seeds is 3, .* from 1 to 2"),
+        ({"name": "a", "task": "planted", "neighbour_steps": 0, "variants": [{"kmeans": True}]}, "steps is 0"),
+        ({"name": "a", "models": {"letters": 3}}, "letters is 3, but it should say what is varied"),
+        ({"name": "a", "models": {"letters": {"k": 1}}, "mode": "all"}, "no mode 'all'"),
+        ({"name": "a", "models": {"letters": {"k": 1}}, "published": 4}, "published is 4"),
         ({"name": "a", "variant": []}, "unknown key 'variant'. Did you mean variants"),
     ],
 )

@@ -191,6 +191,22 @@ def test_a_tokenizer_without_tokens_for_dna_stops_it_before_any_training(tmp_pat
         run(write_benchmark(tmp_path, models=models_), tmp_path / "output")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"models": {"a": {"path": "/no/such/model"}}}, "models.a: there is no directory /no/such/model"),
+        ({"models": {"a": {"path": "TOKENIZER"}}}, "holds a vqdna_codec, which cannot classify sequences"),
+        ({"models": {"a": {"tokenizer": {"kind": "bpe", "file": "no.json"}}}}, "no.json is no tokenizer.json"),
+        ({"fasta": ["/no/such/genome.fa"]}, "fasta: there is no file /no/such/genome.fa"),
+    ],
+)
+def test_what_is_not_there_stops_it_before_any_training(finished, tmp_path, nothing_trains, content, message):
+    path = write_benchmark(tmp_path, **content)
+    path.write_text(path.read_text().replace("TOKENIZER", str(finished[1] / "models/learned/tokenizer")))
+    with pytest.raises(ValueError, match=message):
+        run(path, tmp_path / "output")
+
+
 def test_any_model_of_transformers_can_be_named(finished, tmp_path):
     """A BERT over letters, in a directory, as one of the Hub would be."""
     letters = Tokenizer(

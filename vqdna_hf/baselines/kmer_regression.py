@@ -74,7 +74,7 @@ class KmerRegression:
                 kind, a class without train rows, no k-mer in all of train, a character that is no nucleotide, or an
                 unknown setting.
         """
-        kmers = _check_settings(kmers, strands, problem_type)
+        kmers = check_settings(kmers, strands, problem_type)
         train_labels = _check_labels(train_sequences, train_labels, "train", problem_type, metric)
         dev_labels = _check_labels(dev_sequences, dev_labels, "dev", problem_type, metric)
         if problem_type == SINGLE_LABEL:
@@ -262,7 +262,8 @@ def _decide(scores: np.ndarray, problem_type: str) -> np.ndarray:
 # checks
 
 
-def _check_settings(kmers: Sequence[int], strands: str, problem_type: str) -> tuple[int, ...]:
+def check_settings(kmers: Sequence[int], strands: str, problem_type: str) -> tuple[int, ...]:
+    """The lengths as a tuple; a `ValueError` for what `KmerRegression.fit` does not take."""
     if problem_type not in (SINGLE_LABEL, REGRESSION):
         raise ValueError(f"problem_type is {problem_type!r}, but it must be {SINGLE_LABEL} or {REGRESSION}.")
     if strands not in STRANDS:

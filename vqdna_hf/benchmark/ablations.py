@@ -76,7 +76,7 @@ def list_variants(study: Study, seed: int) -> list[Variant]:
         merged = {**study.vocabulary, **options}
         vocabulary = {name: value for name, value in merged.items() if name not in MASKING} | {"seed": seed}
         masking = {name: value for name, value in merged.items() if name in MASKING}
-        name = ", ".join(f"{key} {_text(value)}" for key, value in options.items())
+        name = ", ".join(f"{key} {_text(value)}" for key, value in options.items()) or "as shared"
         found.append(Variant(name, vocabulary, masking, {name: merged.get(name) for name in shown}))
     return found
 

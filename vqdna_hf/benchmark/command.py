@@ -11,6 +11,7 @@ from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
+from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
 from ..training.recording import package_versions, read_json, write_json
@@ -62,6 +63,8 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
     if not arguments.tables_only:
         tasks = load_tasks(specification)
         _check_named_models(specification, tasks)
+        if any(not cell_path(output, cell).is_file() for cell in cells) or specification.ablations:
+            _check_genomes(specification)
         _check_cells(specification, cells, tasks, output)
         check_made(specification, output)
         mine = [cell for number, cell in enumerate(cells) if number % parts == part - 1]
@@ -102,17 +105,29 @@ def _part(text: str) -> tuple[int, int]:
 
 
 def _check_named_models(specification: Specification, tasks: dict[str, TaskData]):
-    """Encode a few rows with every tokenizer that is not made here, before anything is trained."""
+    """Look at everything that is not made here, and encode a few rows with it, before anything is trained."""
     for entry in specification.models:
+        where = f"models.{entry.name}"
         if entry.path is not None:
             prepared = find_model(entry)
             if "end-to-end" in specification.modes_of(entry) and not prepared.is_vqdna:
                 raise ValueError(
-                    f"models.{entry.name}: the mode end-to-end trains a learned vocabulary along, and {entry.path} "
-                    "has none. Name its other modes (`modes: [full]`)."
+                    f"{where}: the mode end-to-end trains a learned vocabulary along, and {entry.path} has none. Name "
+                    "its other modes (`modes: [full]`)."
                 )
-            for task in tasks.values():
-                encode_sequences(prepared.tokenizer, task.train.sequences[:8])
+            tokenizer = prepared.tokenizer
+        elif (entry.tokenizer or {}).get("file"):
+            tokenizer = bpe_tokenizer_from_file(entry.tokenizer["file"])
+        else:
+            continue
+        for task in tasks.values():
+            encode_sequences(tokenizer, task.train.sequences[:8])
+
+
+def _check_genomes(specification: Specification):
+    for path in specification.fasta:
+        if not Path(path).is_file():
+            raise ValueError(f"fasta: there is no file {path}.")
 
 
 def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], output: Path):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from filelock import FileLock
-from transformers import AutoTokenizer, set_seed
+from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, AutoTokenizer, set_seed
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
@@ -125,9 +125,26 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
 
 
 def find_model(entry: ModelEntry) -> PreparedModel:
-    """The model of a directory or of the Hub, which any tokenizer of transformers may go with."""
+    """The model of a directory or of the Hub, which any tokenizer of transformers may go with.
+
+    Raises:
+        ValueError: there is no such directory, or what is there is no model that can classify sequences.
+        OSError: there is no such model on the Hub, or the Hub cannot be reached.
+    """
+    where = f"models.{entry.name}"
     options = {"revision": entry.revision, "trust_remote_code": entry.trust_remote_code}
     local = Path(entry.path).is_dir()
+    if not local and (entry.path.count("/") > 1 or entry.path.startswith((".", "/", "~"))):
+        raise ValueError(f"{where}: there is no directory {entry.path}.")
+    config = AutoConfig.from_pretrained(entry.path, **options)
+    own = "AutoModelForSequenceClassification" in (getattr(config, "auto_map", None) or {})
+    if not own and type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise ValueError(
+            f"{where}: {entry.path} holds a {config.model_type}, which cannot classify sequences. Name a directory "
+            "that `vqdna pretrain` wrote, or any model of transformers for sequence classification."
+        )
+    if local and not any(part for form in ("*.safetensors*", "*.bin*") for part in Path(entry.path).glob(form)):
+        raise ValueError(f"{where}: {entry.path} holds no weights.")
     tokenizer = AutoTokenizer.from_pretrained(entry.path, **options)
     kind = "learned vocabulary" if isinstance(tokenizer, VQDNATokenizer) else "other"
     if local:

@@ -9,6 +9,7 @@ import yaml
 
 from ..data import get_task
 from ..training.arguments import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
+from .checks import check_values
 from .entries import MODES, ModelEntry, Specification, SpecificationError, Study, TaskEntry
 from .kinds import CONTROLS, TOKENIZERS
 from .values import (
@@ -27,7 +28,7 @@ FORMAT = 1
 # options of the commands that a benchmark file sets; what is left out here the benchmark decides itself
 _OWNED = {
     *("output", "resume", "save_steps", "eval_steps", "logging_steps", "fasta", "corpus", "tokenizer", "model"),
-    *("data", "task", "problem", "metric", "mode", "seed", "recipe", "trust_remote_code"),
+    *("data", "task", "problem", "metric", "mode", "seed", "recipe", "trust_remote_code", "lora"),
 }
 
 
@@ -37,6 +38,7 @@ def options_of(arguments_class: type) -> dict[str, type]:
 
 
 _FINETUNE = options_of(FinetuneArguments)
+_RESERVED = {"name", "data", "all", *_FINETUNE}
 # of stage 2; its mask_ratio has another name here, because stage 1 has one too
 MASKING_OPTIONS = {"masking": str, "masked_share": float, "span_length": int | None}
 MASKING = tuple(MASKING_OPTIONS)
@@ -67,7 +69,8 @@ def _specification(content) -> Specification:
         raise ValueError("the file should hold a mapping with tasks, models, modes and seeds.")
     check_keys(content, {one.name for one in fields(Specification)} | {"format"}, "")
     for name in ("tasks", "models", "seeds"):
-        if not content.get(name) and not content.get("ablations"):
+        # a study of vocabularies needs no models
+        if not content.get(name) and not (name == "models" and content.get("ablations")):
             raise ValueError(f"{name} is missing or empty.")
     if content.get("format", FORMAT) != FORMAT:
         raise ValueError(f"format {content['format']!r} is not the format of this version, {FORMAT}.")
@@ -92,21 +95,23 @@ def _specification(content) -> Specification:
             raise ValueError(f"{name} is {value!r}, but it must be a whole number from 1 on.")
         if value is not None:
             rows[name] = value
-    reference = content.get("reference")
+    reference = as_text(content.get("reference"), "reference")
     if reference is not None and reference not in {model.name for model in models}:
         raise ValueError(f"reference: there is no model {reference!r} in the file.")
-    return Specification(
+    specification = Specification(
         title=str(content.get("title", "Benchmark")),
         tasks=tasks,
         models=models,
         modes=modes,
         seeds=seeds,
         data_dir=as_text(content.get("data_dir"), "data_dir"),
-        fasta=tuple(as_list(content.get("fasta"), "fasta")),
+        fasta=tuple(as_text(path, "fasta") for path in as_list(content.get("fasta"), "fasta")),
         reference=reference,
         ablations=_studies(content, tasks, models),
         **rows,
     )
+    check_values(specification)
+    return specification
 
 
 def _task(entry, models: list[str]) -> TaskEntry:
@@ -127,7 +132,13 @@ def _model(name: str, entry) -> ModelEntry:
     # names become those of directories and files
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", str(name)):
         raise ValueError(f"models: {name!r} is no name: letters, digits and . _ + - only, a letter or digit first.")
+    if name in _RESERVED:
+        raise ValueError(f"models: {name!r} cannot be the name of a model: it has another meaning at a task.")
     check_keys(entry, {one.name for one in fields(ModelEntry)} - {"name"}, where)
+    for key in ("path", "revision", "control"):
+        as_text(entry.get(key), f"{where}.{key}")
+    if not isinstance(entry.get("trust_remote_code", False), bool):
+        raise ValueError(f"{where}.trust_remote_code is {entry['trust_remote_code']!r}, but it must be true or false.")
     origins = [key for key in ("vocabulary", "tokenizer", "path", "control") if entry.get(key) is not None]
     if len(origins) != 1:
         raise ValueError(
@@ -148,10 +159,10 @@ def _model(name: str, entry) -> ModelEntry:
         raise ValueError(f"{where}: there is no control {values['control']!r}; choose one of {', '.join(CONTROLS)}.")
     if isinstance(values.get("vocabulary"), dict):
         allowed = options_of(TrainTokenizerArguments)
-        values["vocabulary"] = read_options(values["vocabulary"], allowed, f"{where}.vocabulary")
+        values["vocabulary"] = read_plain_options(values["vocabulary"], allowed, f"{where}.vocabulary")
     if origins[0] in ("vocabulary", "tokenizer"):
         encoder = options_of(PretrainArguments)
-        values["encoder"] = read_options(entry.get("encoder"), encoder, f"{where}.encoder")
+        values["encoder"] = read_plain_options(entry.get("encoder"), encoder, f"{where}.encoder")
     elif entry.get("encoder") is not None:
         raise ValueError(f"{where}: encoder goes with vocabulary or tokenizer, not with {origins[0]}.")
     if entry.get("modes") is not None:
@@ -159,6 +170,7 @@ def _model(name: str, entry) -> ModelEntry:
         unknown = [mode for mode in values["modes"] if mode not in MODES]
         if unknown:
             raise ValueError(f"{where}: there is no mode {unknown[0]!r}; choose among {', '.join(MODES)}.")
+        check_unique(values["modes"], f"{where}.modes")
     seeds = entry.get("seeds")
     if seeds is not None and (type(seeds) is not int or seeds < 1):
         raise ValueError(f"{where}.seeds is {seeds!r}, but it must be how many of the file's seeds run, from 1 on.")
@@ -178,7 +190,7 @@ def _studies(content: dict, tasks: tuple[TaskEntry, ...], models: tuple[ModelEnt
             raise ValueError(f"{where} should have a name and either variants or models.")
         values = dict(entry)
         if entry.get("variants"):
-            if entry.get("task") not in {task.name for task in tasks}:
+            if as_text(entry.get("task"), f"{where}.task") not in {task.name for task in tasks}:
                 known = ", ".join(task.name for task in tasks)
                 raise ValueError(f"{where}: the task {entry.get('task')!r} is none of the file's: {known}.")
             if not content.get("fasta"):

@@ -19,7 +19,7 @@ def expand_variables(value):
         return value
 
     def variable(match: re.Match) -> str:
-        if match[1] not in os.environ:
+        if not os.environ.get(match[1]):
             raise ValueError(f"{value!r} needs the environment variable {match[1]}, which is not set.")
         return os.environ[match[1]]
 
@@ -109,5 +109,7 @@ def read_plain_options(given, known: dict[str, type], where: str) -> dict:
     values = read_options(given, known, where)
     for name, value in values.items():
         if isinstance(value, list) and list not in (getattr(known[name], "__origin__", known[name]),):
-            raise ValueError(f"{where}.{name} is a list, {value}: write one variant for each value.")
+            raise ValueError(
+                f"{where}.{name} is a list, {value}: only fine-tuning has a grid. Write one entry for each value."
+            )
     return values

@@ -71,7 +71,7 @@ def pretrain_tokens(arguments: PretrainArguments) -> dict:
         ValueError: a tokenizer that cannot read the corpus or lacks special tokens, a model of another vocabulary, an
             unfinished run in the output directory, or options that need a learned vocabulary.
     """
-    _check_options(arguments)
+    check_options(arguments)
     apply_recipe(arguments, {name: value for name, value in PAPER_RECIPE.items() if name != "masking"})
     started, output = time.time(), Path(arguments.output)
     tokenizer, corpus = _load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
@@ -163,7 +163,8 @@ def _load_tokenizer(directory: str) -> PreTrainedTokenizerFast:
         ) from error
 
 
-def _check_options(arguments: PretrainArguments):
+def check_options(arguments: PretrainArguments):
+    """Raise `ValueError` for an option that has no meaning without a learned vocabulary."""
     defaults = type(arguments).__dataclass_fields__
     for name in _OF_CODES:
         value, allowed = getattr(arguments, name), {defaults[name].default}

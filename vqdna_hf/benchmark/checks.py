@@ -1,0 +1,160 @@
+"""Values of a benchmark file that no run could use, found while it is read: each with its place in the file."""
+
+import json
+import math
+
+from huggingface_hub.errors import StrictDataclassError
+
+from ..baselines.kmer_regression import check_settings
+from ..baselines.tokenizers import LARGEST_K
+from ..data.tasks import SINGLE_LABEL
+from ..modeling.configuration_vqdna import POOLINGS, SPECIAL_TOKENS, encoder_config_from_preset
+from ..training.arguments import PretrainArguments, TrainTokenizerArguments
+from ..training.masking import Masking
+from ..training.pretrain_tokens import check_options
+from ..training.train_tokenizer import check_held_out, codec_config
+from .cells import list_cells
+from .entries import MODES, ModelEntry, Specification, Study
+from .values import check_unique
+
+
+_COUNTS = ("batch_size", "gradient_accumulation_steps", "eval_windows", "warmup_length", "length", "pooling_bins")
+_COUNTS += ("lora_r", "lora_alpha", "max_length")
+_RANGES = {
+    "1 or more": (_COUNTS, lambda value: 1 <= value < math.inf),
+    "0 or more": (
+        ("warmup_steps", "neighbour_steps", "weight_decay", "base_loss_weight", "codec_learning_rate_factor"),
+        lambda value: 0 <= value < math.inf,
+    ),
+    "greater than 0": (("learning_rate", "epochs"), lambda value: 0 < value < math.inf),
+    "from 0 on and less than 1": (("dropout", "lora_dropout", "warmup_ratio"), lambda value: 0 <= value < 1),
+}
+_SEEDS = 2**32
+
+
+def check_values(specification: Specification):
+    """Check every value of a file against what uses it.
+
+    Raises:
+        ValueError: names the place and the value.
+    """
+    for seed in specification.seeds:
+        if seed >= _SEEDS:
+            raise ValueError(f"seeds: {seed} is too large; seeds are less than {_SEEDS}.")
+    for model in specification.models:
+        _check_model(model, specification)
+    for task in specification.tasks:
+        for model in specification.models:
+            for mode in specification.modes_of(model):
+                for point in specification.points(task, model, mode):
+                    _check_point(point, model, f"{task.name}, {model.name}, {mode}")
+    # names become those of files
+    check_unique([cell.name.lower() for cell in list_cells(specification)], "cells (task, model, mode and seed)")
+    for study in specification.ablations:
+        _check_study(study, specification)
+
+
+def _check_point(point: dict, model: ModelEntry, where: str):
+    _check_ranges(point, where)
+    if point.get("pooling", POOLINGS[0]) not in POOLINGS:
+        raise ValueError(f"{where}: pooling is {point['pooling']!r}, but it must be one of {', '.join(POOLINGS)}.")
+    if model.control == "kmer-regression":
+        _as_value(where, check_settings, point.get("kmers", [6]), point.get("strands", "one"), SINGLE_LABEL)
+
+
+def _check_model(model: ModelEntry, specification: Specification):
+    where, codec = f"models.{model.name}", None
+    if isinstance(model.vocabulary, dict):
+        codec = _check_vocabulary(model.vocabulary, f"{where}.vocabulary")
+    elif model.vocabulary is not None:
+        owner = next(one for one in specification.models if one.name == model.vocabulary)
+        codec = _check_vocabulary(owner.vocabulary, f"models.{owner.name}.vocabulary")
+    if model.tokenizer is not None:
+        k, size = model.tokenizer.get("k", 2), model.tokenizer.get("vocab_size", math.inf)
+        if not 2 <= k <= LARGEST_K:
+            raise ValueError(f"{where}.tokenizer: k is {k}, but k-mers have 2 to {LARGEST_K} bases.")
+        if size < (least := len(SPECIAL_TOKENS) + 4):
+            raise ValueError(f"{where}.tokenizer: vocab_size is {size}, but special tokens and bases are {least}.")
+    if model.encoder is None:
+        return
+    where = f"{where}.encoder"
+    _check_ranges(model.encoder, where)
+    arguments = PretrainArguments(corpus="", output="", tokenizer=where, **model.encoder)
+    _as_value(where, encoder_config_from_preset, arguments.preset)
+    if arguments.max_steps < 0:
+        raise ValueError(f"{where}: max_steps is {arguments.max_steps}, but it must be 0 or more.")
+    if arguments.max_steps == 0:
+        return
+    if codec is None:
+        _as_value(where, check_options, arguments)
+        masking = {"masking": "base", "masked_share": arguments.mask_ratio}
+    else:
+        masking = {"masking": arguments.masking, "masked_share": arguments.mask_ratio}
+        masking["span_length"] = arguments.span_length
+    _check_masking(masking, codec, specification.window, where)
+
+
+def _check_vocabulary(options: dict, where: str):
+    """The codec's configuration."""
+    _check_ranges(options, where)
+    arguments = TrainTokenizerArguments(output="", **options)
+    if arguments.max_steps < 1:
+        raise ValueError(f"{where}: max_steps is {arguments.max_steps}, but a vocabulary takes 1 or more to learn.")
+    _as_value(where, check_held_out, arguments.eval_contigs, arguments.eval_fraction)
+    return _as_value(where, codec_config, arguments)
+
+
+def _check_masking(options: dict, codec, window: int, where: str):
+    halo = 0 if codec is None else codec.halo
+    span = options.get("span_length")
+    masking = _as_value(
+        where, Masking, options.get("masking", "base"), options.get("masked_share", 0.25), halo, 1, span
+    )
+    if window < masking.min_length:
+        raise ValueError(
+            f"{where}: windows of {window} bases are too short for spans of {masking.span_length}; the file's window "
+            f"should be {masking.min_length} or more."
+        )
+
+
+def _check_study(study: Study, specification: Specification):
+    where = f"ablations.{study.name}"
+    for name, most in (("seeds", len(specification.seeds)), ("neighbour_steps", math.inf)):
+        value = getattr(study, name)
+        if type(value) is not int or not 1 <= value <= most:
+            limit = f"from 1 to {most}, the number of the file's seeds" if name == "seeds" else "from 1 on"
+            raise ValueError(f"{where}.{name} is {value!r}, but it must be a whole number {limit}.")
+    if study.mode not in (*MODES, "control"):
+        raise ValueError(f"{where}: there is no mode {study.mode!r}; choose among {', '.join(MODES)} and control.")
+    if not (study.published is None or isinstance(study.published, bool) or study.published in (7, 8, 9)):
+        raise ValueError(f"{where}.published is {study.published!r}, but the paper's ablations are tables 7, 8 and 9.")
+    for name, varied in study.models.items():
+        if not isinstance(varied, dict) or not varied:
+            raise ValueError(
+                f"{where}.models.{name} is {varied!r}, but it should say what is varied, as in {{mask_ratio: 0.15}}."
+            )
+    if study.variants and not any(study.variants):
+        raise ValueError(f"{where}: no variant varies anything.")
+    check_unique([json.dumps(one, sort_keys=True) for one in study.variants], f"{where}.variants")
+    for number, variant in enumerate(study.variants, start=1):
+        place, merged = f"{where}.variants, number {number}", {**study.vocabulary, **variant}
+        masking = {name: merged.pop(name) for name in ("masking", "masked_share", "span_length") if name in merged}
+        _check_masking(masking, _check_vocabulary(merged, place), specification.window, place)
+
+
+def _check_ranges(options: dict, where: str):
+    for text, (names, fits) in _RANGES.items():
+        for name in names:
+            value = options.get(name)
+            if value is not None and not fits(value):
+                raise ValueError(f"{where}: {name} is {value!r}, but it must be {text}.")
+
+
+def _as_value(where: str, function, *args, **kwargs):
+    """Call a check of the package, and say where in the file the value is."""
+    try:
+        return function(*args, **kwargs)
+    except StrictDataclassError as error:
+        raise ValueError(f"{where}: {error.__cause__ or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
