@@ -218,7 +218,13 @@ def test_any_model_of_transformers_can_be_named(finished, tmp_path):
     )
     tokenizer.save_pretrained(tmp_path / "bert")
     config = BertConfig(
-        vocab_size=6, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, num_labels=3
+        vocab_size=6,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        num_labels=3,
+        max_position_embeddings=64,
     )
     BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
     path = write_benchmark(
@@ -239,6 +245,7 @@ def test_any_model_of_transformers_can_be_named(finished, tmp_path):
     assert {cell["metric"] for cell in cells if cell["task"] == "levels"} == {"spearman"}
     bert = [cell for cell in cells if cell["model"] == "bert"]
     assert all(cell["kind"] == "other" for cell in bert)
+    assert all(not cell["flops"] or cell["flops"]["encoder"] is None for cell in bert)  # it reads 64 tokens at most
     trained = {cell["mode"]: cell["parameters"]["trained"] for cell in bert if cell["task"] == "planted"}
     assert trained["lora"] < trained["full"]
 

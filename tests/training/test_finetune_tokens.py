@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from tiny_runs import write_task
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
 from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, character_tokenizer, kmer_tokenizer
 from vqdna_hf.data import load_task_files
@@ -112,6 +113,16 @@ def test_a_tokenizer_that_states_a_limit_is_obeyed(caplog):
 def test_an_empty_sequence_is_named():
     with pytest.raises(EmptySequenceError, match="gives no token for sequence 1"):
         encode_sequences(character_tokenizer(), ["ACGT", ""])
+
+
+def test_a_tokenizer_that_knows_no_token_of_dna_is_named():
+    """Such as one that expects spaces between its k-mers, and takes a whole sequence for one unknown word."""
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "ACGTAC": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    with pytest.raises(EmptySequenceError, match=r"knows no token of sequence 1 .* all become \[UNK\]"):
+        encode_sequences(tokenizer, ["NNNN", "ACGTACGTACGTACGTACGT"])
+    assert encode_sequences(character_tokenizer(), ["NNNN"])[0].tolist() == [2, 1, 1, 1, 1, 3]
 
 
 def test_the_other_strand_reads_backwards():

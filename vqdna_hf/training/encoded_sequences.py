@@ -1,6 +1,7 @@
 """Sequences as token ids of any tokenizer, encoded once, for one strand or both."""
 
 import logging
+import re
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 _COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 _BATCH = 4096
+# enough known bases for a token of any tokenizer for DNA
+_KNOWN = re.compile("[ACGTacgt]{16}")
 
 
 class EmptySequenceError(ValueError):
@@ -30,10 +33,12 @@ def encode_sequences(tokenizer, sequences: list[str], max_length: int | None = N
             largest number of tokens (`model_max_length`) cuts at that, too, and a warning says so.
 
     Raises:
-        EmptySequenceError: a sequence has no token but special ones.
+        EmptySequenceError: a sequence has no token but special ones; or all sequences become unknown tokens, although
+            there are known bases in them.
     """
     limit = tokenizer.model_max_length if tokenizer.model_max_length < 1_000_000 else None
-    special, encoded, cut = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}, [], 0
+    unknown = tokenizer.unk_token_id
+    special, encoded, cut, known = set(tokenizer.all_special_ids) - {unknown}, [], 0, False
     for start in range(0, len(sequences), _BATCH):
         strings = [sequence[:max_length] for sequence in sequences[start : start + _BATCH]]
         options = {} if limit is None else {"truncation": True, "max_length": limit}
@@ -45,8 +50,16 @@ def encode_sequences(tokenizer, sequences: list[str], max_length: int | None = N
                     f"{start + row} (0-based), {strings[row][:30]!r}. It is no tokenizer for DNA letters, or it "
                     "expects them in another form (spaces between k-mers?)."
                 )
+            known = known or any(one not in special and one != unknown for one in ids)
             cut += limit is not None and len(ids) == limit
             encoded.append(np.asarray(ids, dtype=np.int32))
+    row = next((row for row, sequence in enumerate(sequences) if _KNOWN.search(sequence[:max_length])), None)
+    if not known and row is not None:
+        raise EmptySequenceError(
+            f"{type(tokenizer).__name__} {tokenizer.name_or_path!r} knows no token of sequence {row} (0-based), "
+            f"{sequences[row][:30]!r}, nor of any other: all become {tokenizer.unk_token}. It is no tokenizer for DNA "
+            "letters, or it expects them in another form (spaces between k-mers?)."
+        )
     if cut:
         logger.warning("%d of %d sequences reach %d tokens, where this tokenizer cuts.", cut, len(sequences), limit)
     return encoded
