@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import transformers
+from datasets import Dataset
 from tiny_benchmark import MODELS, write_benchmark, write_task
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
@@ -204,6 +205,22 @@ def test_what_is_not_there_stops_it_before_any_training(finished, tmp_path, noth
     path = write_benchmark(tmp_path, **content)
     path.write_text(path.read_text().replace("TOKENIZER", str(finished[1] / "models/learned/tokenizer")))
     with pytest.raises(ValueError, match=message):
+        run(path, tmp_path / "output")
+
+
+@pytest.mark.parametrize(
+    "models_",
+    [{"a": {"control": "kmer-regression"}}, {"a": {"tokenizer": "character", "encoder": {"max_steps": 0}}}],
+)
+def test_several_labels_a_row_need_a_model_that_takes_them(tmp_path, nothing_trains, models_):
+    (tmp_path / "several").mkdir()
+    for split in ("train", "dev", "test"):
+        labels = [[row % 2, (row // 2) % 2] for row in range(20)]
+        rows = {"sequence": ["ACGTACGTAC"] * 20, "label": [[float(one) for one in pair] for pair in labels]}
+        Dataset.from_dict(rows).to_parquet(tmp_path / "several" / f"{split}.parquet")
+    tasks = [{"name": "several", "data": str(tmp_path / "several")}]
+    path = write_benchmark(tmp_path, models=models_, tasks=tasks, modes={"full": {}, "linear": {}})
+    with pytest.raises(ValueError, match="several has several labels a row, and models.a"):
         run(path, tmp_path / "output")
 
 

@@ -138,3 +138,20 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     ]:
         with pytest.raises(SpecificationError, match=message):
             read_specification(tmp_path / name)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = write_benchmark(tmp_path)
+    path.write_text("shared: &shared {epochs: 1}\n" + path.read_text() + "seeds: [3]\n")
+    with pytest.raises(SpecificationError, match=r"'seeds' is there twice\s+in .*line"):
+        read_specification(path)
+
+
+def test_merged_mappings_may_be_changed(tmp_path):
+    path = write_benchmark(tmp_path, modes=None)
+    text = path.read_text().replace("modes: null", "modes:\n  full: &full {epochs: 1, batch_size: 16}")
+    path.write_text(
+        text.replace("  full: &full", "  lora: &full").replace("16}", "16}\n  full: {<<: *full, epochs: 2}")
+    )
+    modes = read_specification(path).modes
+    assert modes == {"lora": {"epochs": 1, "batch_size": 16}, "full": {"epochs": 2, "batch_size": 16}}

@@ -12,13 +12,14 @@ from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
 from ..baselines.tokenizers import bpe_tokenizer_from_file
+from ..data.tasks import MULTI_LABEL
 from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
 from ..training.recording import package_versions, read_json, write_json
 from .ablations import ablation_tables, run_ablations
 from .cells import Cell, cell_path, cell_settings, list_cells
 from .classifiers import describe_tokens
-from .entries import Specification
+from .entries import ModelEntry, Specification
 from .made import check_made
 from .prepare import PreparedModel, find_model, one_at_a_time, prepare_model
 from .runners import Encodings, run_points
@@ -65,6 +66,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         _check_named_models(specification, tasks)
         if any(not cell_path(output, cell).is_file() for cell in cells) or specification.ablations:
             _check_genomes(specification)
+        _check_several_labels(cells, tasks)
         _check_cells(specification, cells, tasks, output)
         check_made(specification, output)
         mine = [cell for number, cell in enumerate(cells) if number % parts == part - 1]
@@ -122,6 +124,23 @@ def _check_named_models(specification: Specification, tasks: dict[str, TaskData]
             continue
         for task in tasks.values():
             encode_sequences(tokenizer, task.train.sequences[:8])
+
+
+def _check_several_labels(cells: list[Cell], tasks: dict[str, TaskData]):
+    """Refuse what reads one label a row, where a task has several."""
+    for cell in cells:
+        entry = cell.model
+        if tasks[cell.task.name].problem_type != MULTI_LABEL:
+            continue
+        if entry.control == "kmer-regression" or (cell.mode == "linear" and not _is_learned(entry)):
+            raise ValueError(
+                f"{cell.task.name} has several labels a row, and models.{entry.name} ({cell.mode}) takes one. Leave "
+                "the task, the model or the mode out."
+            )
+
+
+def _is_learned(entry: ModelEntry) -> bool:
+    return entry.vocabulary is not None or (entry.path is not None and find_model(entry).is_vqdna)
 
 
 def _check_genomes(specification: Specification):

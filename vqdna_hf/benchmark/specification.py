@@ -19,6 +19,7 @@ from .values import (
     check_keys,
     check_unique,
     expand_variables,
+    load_yaml,
     read_options,
     read_plain_options,
 )
@@ -53,7 +54,7 @@ def read_specification(path: str | os.PathLike) -> Specification:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecificationError(f"There is no benchmark file {path}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
