@@ -5,7 +5,7 @@ import pytest
 from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
 
 import vqdna_hf.benchmark.ablations as ablations
-from vqdna_hf.benchmark.ablations import list_variants
+from vqdna_hf.benchmark.ablations import list_variants, record_path
 from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
 from vqdna_hf.benchmark.entries import SpecificationError
 from vqdna_hf.benchmark.specification import read_specification
@@ -67,6 +67,25 @@ def test_finished_codecs_are_not_learned_again(studied, monkeypatch):
     benchmark(BenchmarkArguments(file=str(studied[0]), output=str(studied[1])))
 
     assert (studied[1] / "tables.md").read_text() == before
+
+
+def test_records_of_other_rows_are_refused(studied):
+    path = studied[0].with_name("fewer.yaml")
+    path.write_text(studied[0].read_text() + "train_rows: 30\n")
+    cells = studied[1] / "cells"
+    cells.rename(studied[1] / "elsewhere")
+    try:
+        with pytest.raises(ValueError, match=r"was measured with other settings \(rows: .*40.* then, .*30.* now\)"):
+            benchmark(BenchmarkArguments(file=str(path), output=str(studied[1])))
+    finally:
+        (studied[1] / "elsewhere").rename(cells)
+
+
+def test_a_longer_measurement_is_another_record(studied):
+    study = read_specification(studied[0]).ablations[0]
+    variant = list_variants(study, seed=1)[0]
+    assert record_path(studied[1], study, variant).is_file()
+    assert not record_path(studied[1], replace(study, neighbour_steps=3), variant).is_file()
 
 
 def test_a_variant_says_what_is_varied(studied):

@@ -35,7 +35,7 @@ from ..training.tokenize import load_tokenizer
 from .ablation_tables import ablation_table
 from .entries import Specification, Study
 from .layout import Table
-from .prepare import learn_vocabulary, make_corpus
+from .prepare import learn_vocabulary, make_corpus, one_at_a_time
 from .specification import MASKING
 from .tasks import TaskData
 
@@ -95,24 +95,65 @@ def run_ablations(specification: Specification, tasks: dict[str, TaskData], outp
         for seed in specification.seeds[: study.seeds]
         for variant in list_variants(study, seed)
     ]
+    # two studies may share a codec
+    waiting = list({path: (study, variant, path) for study, variant, path in waiting}.values())
     waiting = broadcast_object_list([[one for one in waiting if not one[2].is_file()]])[0]
     for study, variant, path in tqdm(waiting, desc="Ablations", disable=None if state.is_main_process else True):
         started = time.time()
         home = output / "ablations" / "vocabularies" / variant.digest(variant.vocabulary)
-        learn_vocabulary(variant.vocabulary, specification, home / "tokenizer")
-        corpus = make_corpus(specification, output)
+        with one_at_a_time(output):
+            learn_vocabulary(variant.vocabulary, specification, home / "tokenizer")
+            corpus = make_corpus(specification, output)
         if state.is_main_process:
             content = measure_vocabulary(home / "tokenizer", variant, study, corpus, tasks[study.task])
             content |= {"study": study.name, "name": variant.name, "varied": variant.varied}
-            content |= {"settings": {"vocabulary": variant.vocabulary, "masking": variant.masking, "task": study.task}}
+            content |= {"settings": _settings(specification, study, variant, tasks[study.task])}
             content |= {"seed": variant.vocabulary["seed"], "versions": package_versions()}
             write_json(path, {**content, "measuring_seconds": round(time.time() - started, 1)})
         state.wait_for_everyone()
 
 
+def check_ablations(specification: Specification, tasks: dict[str, TaskData], output: Path):
+    """Make sure that finished records are of what the file says.
+
+    Raises:
+        ValueError: names the record and what differs.
+    """
+    for study in specification.ablations:
+        for seed in specification.seeds[: study.seeds] if study.variants else ():
+            for variant in list_variants(study, seed):
+                path = record_path(output, study, variant)
+                if path.is_file():
+                    before = read_json(path)["settings"]
+                    now = _settings(specification, study, variant, tasks[study.task])
+                    different = [name for name, value in now.items() if before.get(name, value) != value]
+                    if different:
+                        changes = "; ".join(f"{name}: {before[name]} then, {now[name]} now" for name in different)
+                        raise ValueError(
+                            f"{path} was measured with other settings ({changes}). Remove it to measure it again, or "
+                            "choose another output."
+                        )
+
+
+def _settings(specification: Specification, study: Study, variant: Variant, task: TaskData) -> dict:
+    """What decides the figures of a codec, as far as the file says it."""
+    return {
+        "vocabulary": variant.vocabulary,
+        "masking": variant.masking,
+        "task": study.task,
+        "neighbour_steps": study.neighbour_steps,
+        "rows": task.counts,
+        "window": specification.window,
+        "fasta": [Path(path).name for path in specification.fasta],
+    }
+
+
 def record_path(output: Path, study: Study, variant: Variant) -> Path:
     """Where the figures of a codec are."""
-    digest = variant.digest(variant.vocabulary, variant.masking, {"task": study.task})
+    measured = {"task": study.task}
+    if study.neighbour_steps != Study.neighbour_steps:
+        measured["neighbour_steps"] = study.neighbour_steps
+    digest = variant.digest(variant.vocabulary, variant.masking, measured)
     return output / "ablations" / f"{digest}.json"
 
 

@@ -16,7 +16,7 @@ from ..data.tasks import MULTI_LABEL
 from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
 from ..training.recording import package_versions, read_json, write_json
-from .ablations import ablation_tables, run_ablations
+from .ablations import ablation_tables, check_ablations, run_ablations
 from .cells import Cell, cell_path, cell_settings, list_cells
 from .classifiers import describe_tokens
 from .entries import ModelEntry, Specification
@@ -69,6 +69,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         _check_several_labels(cells, tasks)
         _check_cells(specification, cells, tasks, output)
         check_made(specification, output)
+        check_ablations(specification, tasks, output)
         mine = [cell for number, cell in enumerate(cells) if number % parts == part - 1]
         _run_cells(specification, mine, tasks, output)
         if part == 1:
