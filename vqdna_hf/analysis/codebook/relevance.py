@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array, diags
 from sklearn.preprocessing import StandardScaler
 
 from ...data.tasks import SINGLE_LABEL
@@ -62,7 +62,7 @@ class CodeTable:
     def shares(self) -> csr_array:
         """`counts` over the row's length: what mean pooling makes of them."""
         lengths = np.asarray(self.counts.sum(axis=1)).reshape(-1)
-        return csr_array(diags_array(1 / np.maximum(lengths, 1)) @ self.counts)
+        return csr_array(diags(1 / np.maximum(lengths, 1)) @ self.counts)
 
     @property
     def features(self) -> np.ndarray:
