@@ -12,6 +12,7 @@ import vqdna_hf.training.pretrain as pretrain
 import vqdna_hf.training.pretrain_tokens as pretrain_tokens
 import vqdna_hf.training.train_tokenizer as train_tokenizer
 from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
+from vqdna_hf.training.recording import last_checkpoint
 
 
 def run(path, output, **options):
@@ -157,3 +158,21 @@ def test_a_model_may_share_a_vocabulary_that_stands_below_it(finished, tmp_path)
     models = {name: MODELS[name] for name in ("untrained", "learned")}
     path = write_benchmark(finished[0].parent, "below.yaml", models=models, seeds=[1])
     assert [cell["model"] for cell in run(path, tmp_path, part="1/2")] == ["untrained"]
+
+
+def test_a_checkpoint_whose_state_was_cut_off_is_none(tmp_path):
+    for step, state in ((3, "{}"), (6, '{"epoch": 1')):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-3")
+
+
+def test_a_named_model_of_other_weights_is_refused_before_any_training(finished, tmp_path, monkeypatch):
+    source = finished[0].parent / "whole/models/letters/encoder"
+    path = write_benchmark(finished[0].parent, "named.yaml", models={"ours": {"path": str(source)}}, seeds=[1])
+    run(path, tmp_path)
+    (cell,) = (tmp_path / "cells").glob("*.json")
+    cell.write_text(json.dumps({**json.loads(cell.read_text()), "weights": "0" * 16}))
+    monkeypatch.setattr(command, "prepare_model", lambda *_: pytest.fail("training began"))
+    with pytest.raises(ValueError, match="is of other weights of ours"):
+        run(path, tmp_path)

@@ -63,7 +63,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
     if not arguments.tables_only:
         tasks = load_tasks(specification)
-        _check_named_models(specification, tasks)
+        _check_named_models(specification, tasks, output)
         if any(not cell_path(output, cell).is_file() for cell in cells) or specification.ablations:
             _check_genomes(specification)
         _check_several_labels(cells, tasks)
@@ -107,7 +107,7 @@ def _part(text: str) -> tuple[int, int]:
     return part, parts
 
 
-def _check_named_models(specification: Specification, tasks: dict[str, TaskData]):
+def _check_named_models(specification: Specification, tasks: dict[str, TaskData], output: Path):
     """Look at everything that is not made here, and encode a few rows with it, before anything is trained."""
     for entry in specification.models:
         where = f"models.{entry.name}"
@@ -118,6 +118,7 @@ def _check_named_models(specification: Specification, tasks: dict[str, TaskData]
                     f"{where}: the mode end-to-end trains a learned vocabulary along, and {entry.path} has none. Name "
                     "its other modes (`modes: [full]`)."
                 )
+            _check_weights(specification, {entry.name: prepared}, output)
             tokenizer = prepared.tokenizer
         elif (entry.tokenizer or {}).get("file"):
             tokenizer = bpe_tokenizer_from_file(entry.tokenizer["file"])

@@ -105,9 +105,18 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
 
 def last_checkpoint(output: Path) -> str | None:
     """The newest whole checkpoint; one that was cut off while it was written lacks its last files."""
-    whole = [path for path in output.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    whole = [path for path in output.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
     numbered = {int(path.name.rpartition("-")[2]): path for path in whole}
     return str(numbered[max(numbered)]) if numbered else None
+
+
+def _is_json(path: Path) -> bool:
+    """Whether there is a file, written to its end."""
+    try:
+        read_json(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def windows_per_step(args: TrainingArguments) -> int:
