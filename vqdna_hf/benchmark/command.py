@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
@@ -56,6 +57,8 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         ValueError: wrong task files, a tokenizer that gives no tokens, or cells of other settings in the output
             directory; all before anything is trained.
     """
+    # as the trainers say later: without this, processes on a machine without a GPU do not know of each other yet
+    PartialState(cpu=not torch.cuda.is_available())
     part, parts = _part(arguments.part)
     specification = read_specification(arguments.file)
     output, cells = Path(arguments.output), list_cells(specification)
