@@ -36,6 +36,14 @@ def test_a_list_is_a_grid_and_the_most_special_place_decides(tmp_path):
     assert points == [{**shared, "learning_rate": 0.001}, {**shared, "learning_rate": 0.003}]
 
 
+def test_a_linear_probe_has_no_grid(tmp_path):
+    path = write_benchmark(tmp_path, modes={"full": {}, "linear": {}})
+    specification = read_specification(path)
+    (model,) = (one for one in specification.models if one.name == "letters")
+    assert len(specification.points(specification.tasks[0], model, "full")) == 2
+    assert len(specification.points(specification.tasks[0], model, "linear")) == 1
+
+
 def test_environment_variables_stand_in_places(tmp_path, monkeypatch):
     path = write_benchmark(tmp_path, data_dir="${SOME_FOLDER}/below")
     with pytest.raises(SpecificationError, match="SOME_FOLDER, which is not set"):

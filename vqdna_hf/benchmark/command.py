@@ -61,7 +61,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
     PartialState(cpu=not torch.cuda.is_available())
     part, parts = _part(arguments.part)
     specification = read_specification(arguments.file)
-    output, cells = Path(arguments.output), list_cells(specification)
+    output, cells = Path(arguments.output).resolve(), list_cells(specification)
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
     if not arguments.tables_only:

@@ -124,4 +124,6 @@ class Specification:
         merged |= task.options.get(model.name, {})
         names = [name for name, value in merged.items() if isinstance(value, list) and name in GRID]
         fixed = {name: value for name, value in merged.items() if name not in names}
+        if mode == "linear":  # which reads none of them: a grid would be the same probe again and again
+            return [fixed]
         return [{**fixed, **dict(zip(names, values))} for values in itertools.product(*(merged[n] for n in names))]
