@@ -328,12 +328,7 @@ class VQDNAConfig(PreTrainedConfig):
         Raises:
             ValueError (inside `StrictDataclassClassValidationError`): names both numbers and the remedy.
         """
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling={self.pooling!r} is not one of {', '.join(POOLINGS)}.")
-        if self.pooling == "bins" and self.pooling_bins < 1:
-            raise ValueError(f"pooling='bins' needs pooling_bins of at least 1, not {self.pooling_bins}.")
-        if not 0 <= self.classifier_dropout < 1:
-            raise ValueError(f"classifier_dropout={self.classifier_dropout} must lie in [0, 1).")
+        validate_head(self)
         encoder = self.encoder_config
         vocab_size = getattr(encoder, "vocab_size", None)
         if vocab_size != NUM_SPECIAL_TOKENS:
@@ -381,6 +376,20 @@ def _encoder_config(values: dict) -> PreTrainedConfig:
         "sep_token_id": 3,
     }
     return AutoConfig.for_model(**{**special, **values})
+
+
+def validate_head(config: PreTrainedConfig, poolings: tuple[str, ...] = POOLINGS):
+    """Check the fields of pooling and classifier, of any configuration that has them.
+
+    Raises:
+        ValueError: names the value and what it must be.
+    """
+    if config.pooling not in poolings:
+        raise ValueError(f"pooling={config.pooling!r} is not one of {', '.join(poolings)}.")
+    if config.pooling == "bins" and config.pooling_bins < 1:
+        raise ValueError(f"pooling='bins' needs pooling_bins of at least 1, not {config.pooling_bins}.")
+    if not 0 <= config.classifier_dropout < 1:
+        raise ValueError(f"classifier_dropout={config.classifier_dropout} must lie in [0, 1).")
 
 
 def encoder_config_from_preset(name: str) -> PreTrainedConfig:

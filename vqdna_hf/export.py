@@ -49,7 +49,7 @@ from .modeling.modeling_vqdna import (
 )
 from .modeling.modeling_vqdna_codec import VQDNACodecModel
 from .training.arguments import option, required
-from .training.recording import package_versions, read_json, write_json
+from .training.recording import check_foreign_files, package_versions, read_json, replace_directory, write_json
 from .training.tokenize import load_tokenizer
 
 
@@ -132,7 +132,7 @@ def export(arguments: ExportArguments) -> dict:
         record["seconds"] = round(time.time() - started, 1)
         record["versions"] = package_versions() | {name: version(name) for name in _PACKAGES}
         write_json(partial / _RECORD, record)
-        _replace(output, partial)
+        replace_directory(output, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     logger.info("%s: %s", output, ", ".join(record["files"]))
@@ -167,18 +167,7 @@ def _check_output(output: Path, source: str):
             f"{output} holds the export of another directory ({record.get('source')!r} from there, not {source!r}). "
             "Remove it, or choose another --output."
         )
-    foreign = sorted({path.name for path in output.iterdir()} - {_RECORD, *record["files"]})
-    if foreign:
-        raise ValueError(f"{output} also holds {', '.join(foreign)}, which would be lost. Move what you want to keep.")
-
-
-def _replace(output: Path, partial: Path):
-    """Put the finished files in the place of older ones, which stay until then."""
-    old = output.with_name(f"{output.name}.{os.getpid()}.old")
-    if output.exists():
-        os.replace(output, old)
-    os.replace(partial, output)
-    shutil.rmtree(old, ignore_errors=True)
+    check_foreign_files(output, {_RECORD, *record["files"]})
 
 
 def load_source(directory: Path) -> tuple[VQDNACodecModel, VQDNAPreTrainedModel | None]:

@@ -23,12 +23,12 @@ from ..data.tasks import REGRESSION, SPLITS
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 from ..training.arguments import option
+from ..training.encoded_sequences import other_strand
 from .kmers import share_kmers
 
 
 logger = logging.getLogger(__name__)
 
-_COMPLEMENT = str.maketrans("ACGT", "TGCA")
 # which split's rows are looked for in which
 _PAIRS = (("test", "train"), ("dev", "train"), ("test", "dev"))
 
@@ -78,13 +78,9 @@ def read_splits(splits: Mapping[str, Mapping]) -> dict[str, Rows]:
     return found
 
 
-def _other_strand(sequence: str) -> str:
-    return sequence.translate(_COMPLEMENT)[::-1]
-
-
 def _either_strand(sequence: str) -> str:
     """One name for a sequence and its reverse complement."""
-    return min(sequence, _other_strand(sequence))
+    return min(sequence, other_strand(sequence))
 
 
 # copies
@@ -111,7 +107,7 @@ def count_copies(rows: dict[str, Rows]) -> dict[str, dict[str, dict[str, int]]]:
         if split in rows and other in rows:
             known = set(rows[other].sequences)
             exact = [sequence in known for sequence in rows[split].sequences]
-            reverse = [not same and _other_strand(s) in known for s, same in zip(rows[split].sequences, exact)]
+            reverse = [not same and other_strand(s) in known for s, same in zip(rows[split].sequences, exact)]
             across[f"{split} in {other}"] = {"exact": sum(exact), "reverse_complement": sum(reverse)}
     return {"within": within, "across": across}
 

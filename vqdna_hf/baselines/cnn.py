@@ -15,7 +15,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
-from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, POOLINGS, SPECIAL_TOKENS
+from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, POOLINGS, SPECIAL_TOKENS, validate_head
 from ..modeling.heads_vqdna import VQDNAClassificationHead, VQDNAPooling, base_mask
 from ..modeling.nucleotides_vqdna import BASES
 
@@ -116,12 +116,7 @@ class OneHotCNNConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={getattr(self, name)} must be odd and positive, to be centred on a base.")
         if any(dilation < 1 for dilation in self.dilations):
             raise ValueError(f"dilations={self.dilations} must all be at least 1.")
-        if self.pooling not in CNN_POOLINGS:
-            raise ValueError(f"pooling={self.pooling!r} is not one of {', '.join(CNN_POOLINGS)}.")
-        if self.pooling == "bins" and self.pooling_bins < 1:
-            raise ValueError(f"pooling='bins' needs pooling_bins of at least 1, not {self.pooling_bins}.")
-        if not 0 <= self.classifier_dropout < 1:
-            raise ValueError(f"classifier_dropout={self.classifier_dropout} must lie in [0, 1).")
+        validate_head(self, CNN_POOLINGS)
 
     @property
     def receptive_field(self) -> int:

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
-from ..modeling.configuration_vqdna import POOLINGS, encoder_config_from_preset
+from ..modeling.configuration_vqdna import encoder_config_from_preset, validate_head
 from ..modeling.heads_vqdna import (
     VQDNAClassificationHead,
     VQDNAPooling,
@@ -92,12 +92,7 @@ class TokenEncoderConfig(PreTrainedConfig):
         Raises:
             ValueError (inside `StrictDataclassClassValidationError`): names the value and the remedy.
         """
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling={self.pooling!r} is not one of {', '.join(POOLINGS)}.")
-        if self.pooling == "bins" and self.pooling_bins < 1:
-            raise ValueError(f"pooling='bins' needs pooling_bins of at least 1, not {self.pooling_bins}.")
-        if not 0 <= self.classifier_dropout < 1:
-            raise ValueError(f"classifier_dropout={self.classifier_dropout} must lie in [0, 1).")
+        validate_head(self)
         for name in ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
             value = getattr(self, name)
             if value is None or not 0 <= value < self.vocab_size:

@@ -18,14 +18,10 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from datasets import Dataset
 from tqdm.auto import tqdm
 
-from ..analysis.linear_probe import LinearProbe
 from ..data import Corpus
-from ..data.tasks import TaskInfo
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
-from ..modeling.nucleotides_vqdna import bases_to_ids
 from ..training.arguments import PretrainArguments
 from ..training.masking import MaskedWindows, Masking, MaskingCollator
 from ..training.neighbours import neighbours_accuracy
@@ -36,6 +32,7 @@ from .ablation_tables import ablation_table
 from .entries import Specification, Study
 from .layout import Table
 from .prepare import learn_vocabulary, make_corpus, one_at_a_time
+from .runners import fit_probe
 from .specification import MASKING
 from .tasks import TaskData
 
@@ -178,14 +175,7 @@ def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: 
 
 
 def _probe(tokenizer, task: TaskData) -> dict[str, float]:
-    info = TaskInfo(task.name, task.problem_type, task.num_labels, task.counts, (0, 0, 0))
-    rows = {}
-    for name in ("train", "dev", "test"):
-        split = getattr(task, name)
-        ids = [bases_to_ids(sequence) for sequence in split.sequences]
-        rows[name] = Dataset.from_dict({"nucleotide_ids": ids, "labels": split.labels}).with_format("numpy")
-    options = {"pooling": "mean", "pooling_bins": 1, "strand_average": False}
-    probe = LinearProbe.fit(tokenizer.codec, rows["train"], rows["dev"], info, task.metric, **options)
+    probe, rows = fit_probe(tokenizer.codec, task)
     return {"metric": task.metric, "test": probe.score(rows["test"])[task.metric]}
 
 

@@ -1,5 +1,6 @@
 """A model with a new head for a task, whatever its architecture, and what the benchmark says of its size."""
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import set_seed
@@ -8,6 +9,7 @@ from ..analysis.info import codec_info
 from ..baselines.cnn import OneHotCNNConfig, OneHotCNNForSequenceClassification
 from ..baselines.tokenizers import token_usage
 from ..metrics import codebook_usage
+from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ..modeling.heads_vqdna import unpack_codes
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..training.arguments import FinetuneArguments
@@ -44,17 +46,21 @@ def count_parameters(model) -> dict[str, int]:
     """`encoder`, with its head; `tokenizer`, a learned one's network and codebooks; `trained`, of both."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
-    inner = 0
-    if (codec := getattr(getattr(model, "base_model", None), "codec", None)) is not None:
-        inner = sum(p.numel() for p in codec.parameters())
-        books = sum(book.embedding.numel() for book in codec.quantizer.codebooks)
-        return {"encoder": total - inner, "tokenizer": inner + books, "trained": trained}
-    return {"encoder": total, "tokenizer": 0, "trained": trained}
+    if (codec := _codec_of(model)) is None:
+        return {"encoder": total, "tokenizer": 0, "trained": trained}
+    inner = sum(p.numel() for p in codec.parameters())
+    books = sum(book.embedding.numel() for book in codec.quantizer.codebooks)
+    return {"encoder": total - inner, "tokenizer": inner + books, "trained": trained}
+
+
+def _codec_of(model):
+    """The network of a learned vocabulary; None of any other model."""
+    return getattr(getattr(model, "base_model", None), "codec", None)
 
 
 def count_flops(model, prepared: PreparedModel) -> dict:
     """FLOPs of one forward pass over 512 bases; `encoder` is None where they cannot be counted."""
-    codec = getattr(getattr(model, "base_model", None), "codec", None)
+    codec = _codec_of(model)
     tokenizer = 0.0 if codec is None else float(codec_info(codec.config, LENGTH)["flops"])
     random = torch.Generator().manual_seed(0)
     bases = ids_to_bases(torch.randint(0, 4, (LENGTH,), generator=random).numpy())
@@ -77,8 +83,12 @@ def count_flops(model, prepared: PreparedModel) -> dict:
     return {"encoder": encoder, "tokenizer": tokenizer, "length": LENGTH}
 
 
-def describe_tokens(prepared: PreparedModel, task: TaskData) -> dict:
-    """How the vocabulary is used on the training rows: `kind`, `vocab_size`, `usage` per level, `tokens_per_base`."""
+def describe_tokens(prepared: PreparedModel, task: TaskData, encodings) -> dict:
+    """How the vocabulary is used on the training rows: `kind`, `vocab_size`, `usage` per level, `tokens_per_base`.
+
+    Args:
+        encodings ([`Encodings`]): has the codes of a learned vocabulary, which cost a pass of its network.
+    """
     tokenizer = prepared.tokenizer
     if tokenizer is None:
         return {"kind": "k-mer counts", "vocab_size": None, "usage": [None], "tokens_per_base": None}
@@ -94,9 +104,8 @@ def describe_tokens(prepared: PreparedModel, task: TaskData) -> dict:
         }
     config = tokenizer.codec.config
     sizes = list(config.codebook_sizes)
-    rows = tokenizer(task.train.sequences, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-    ids = torch.cat([torch.as_tensor(row) for row in rows])
-    codes = unpack_codes(ids[ids >= 5], sizes)
+    ids = torch.from_numpy(np.concatenate(encodings.get(prepared, task, "train", 0, None))).long()
+    codes = unpack_codes(ids[ids >= NUM_SPECIAL_TOKENS], sizes)
     usage = [
         round(codebook_usage(torch.bincount(codes[:, level], minlength=size).numpy()), 6)
         for level, size in enumerate(sizes)

@@ -232,7 +232,7 @@ def _run_cell(specification, cell: Cell, task: TaskData, prepared: PreparedModel
         **score_test(task, outcomes[best].predictions),
         "counts": task.counts,
         "whole_counts": task.whole,
-        "tokenizer": describe_tokens(prepared, task),
+        "tokenizer": describe_tokens(prepared, task, encodings),
         **outcomes[best].sizes,
         "pretraining_bases": prepared.pretraining_bases,
         "seconds": round(time.time() - started, 1),

@@ -1,6 +1,5 @@
 """The scores of a benchmark as a figure: a panel for each task, a line for each model, seeds and intervals on it."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.codebook.drawing import LIGHT, render
+from ..training.recording import write_file
 from .aggregate import KINDS, Summary, summarize
 from .published import published_rows
 
@@ -33,9 +33,7 @@ def write_score_figure(cells: list[dict], output: Path, published: bool = True) 
     paths = []
     for kind in ("svg", "png"):
         path = output / f"scores.{kind}"
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_bytes(render(draw_scores, report, LIGHT, kind))
-        os.replace(partial, path)
+        write_file(path, render(draw_scores, report, LIGHT, kind))
         paths.append(path)
     return paths
 

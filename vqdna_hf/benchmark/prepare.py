@@ -169,7 +169,7 @@ def make_corpus(specification: Specification, output: Path) -> Path:
 
 def learn_vocabulary(options: dict, specification: Specification, directory: Path):
     """Run stage 1, unless it is finished."""
-    options = {**_QUIET, "save_steps": 500, **options}
+    options = {**_QUIET, **options}
     if is_finished(directory, options, TrainTokenizerArguments, specification):
         return
     logger.info("Learning the vocabulary %s", directory.parent.name)

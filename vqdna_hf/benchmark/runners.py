@@ -18,11 +18,11 @@ from sklearn.preprocessing import MaxAbsScaler
 from ..analysis.linear_probe import LinearProbe
 from ..baselines.cnn import CNN_TRAINING
 from ..baselines.kmer_regression import KmerRegression
-from ..data.tasks import REGRESSION, TaskInfo
-from ..metrics import compute_scores, metric_names
+from ..data.tasks import REGRESSION, SPLITS, TaskInfo
+from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids
 from ..training.arguments import FinetuneArguments
-from ..training.classifier import average_strands, average_strands_metrics, classifier_trainer
+from ..training.classifier import average_strands, average_strands_metrics, classifier_trainer, scores_of
 from ..training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
 from ..training.recording import last_checkpoint, write_json
 from ..training.task_data import EpochCallback, TaskCollator, TaskSequences
@@ -62,9 +62,11 @@ class Encodings:
 
     def get(self, prepared: PreparedModel, task: TaskData, split: str, strand: int, max_length: int | None):
         """Ids of a split, of the given strand (0) or the other one (1)."""
+        sequences = getattr(task, split).sequences
+        if max_length is not None and max(map(len, sequences)) <= max_length:
+            max_length = None  # which cuts nothing: the same ids as without it
         key = (prepared.entry.name, task.name, split, strand, max_length)
         if key not in self._kept:
-            sequences = getattr(task, split).sequences
             if max_length is not None:  # cut first: both strands are of the same bases
                 sequences = [sequence[:max_length] for sequence in sequences]
             if strand:
@@ -156,10 +158,10 @@ def _train(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
         quiet=True,
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(work))
-    dev_scores = {name.removeprefix("eval_"): value for name, value in trainer.evaluate().items()}
+    dev_scores = scores_of(trainer.evaluate(), "eval_", task.problem_type)
     logits = average_strands(trainer.predict(test).predictions, strands)
     return Outcome(
-        rounded({name: dev_scores[name] for name in metric_names(task.problem_type)}),
+        dev_scores,
         predictions_of(logits, task.problem_type),
         sizes,
         {"epoch": _best_epoch(trainer, task.metric)},
@@ -183,18 +185,7 @@ def _nucleotides(split: Split, strands: int = 1):
 def _probe(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, encodings: Encodings) -> Outcome:
     """The paper's linear probe: on the mean of the code vectors, or on the frequencies of hand-made tokens."""
     if prepared.is_vqdna:
-        info = TaskInfo(task.name, task.problem_type, task.num_labels, task.counts, (0, 0, 0))
-        rows = {name: _nucleotides(getattr(task, name)).with_format("numpy") for name in ("train", "dev", "test")}
-        probe = LinearProbe.fit(
-            prepared.tokenizer.codec,
-            rows["train"],
-            rows["dev"],
-            info,
-            task.metric,
-            pooling="mean",
-            pooling_bins=1,
-            strand_average=arguments.strand_average,
-        )
+        probe, rows = fit_probe(prepared.tokenizer.codec, task, arguments.strand_average)
         dev, predictions = (
             predictions_of(probe.logits(rows[name]["nucleotide_ids"]), task.problem_type) for name in ("dev", "test")
         )
@@ -202,7 +193,7 @@ def _probe(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
     size = len(prepared.tokenizer)
     features = {
         name: token_frequencies(encodings.get(prepared, task, name, 0, None), size, prepared.tokenizer)
-        for name in ("train", "dev", "test")
+        for name in SPLITS
     }
     best = None
     for strength in _STRENGTHS:
@@ -217,6 +208,14 @@ def _probe(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
         if best is None or score > best[0]:
             best = (score, model, dev, strength, linear.coef_.size)
     return _probe_outcome(task, best[2], best[1].predict(features["test"]), best[4], {"strength": best[3]})
+
+
+def fit_probe(codec, task: TaskData, strand_average: bool = False) -> tuple[LinearProbe, dict[str, Dataset]]:
+    """The linear probe of a learned vocabulary on mean code vectors, and the rows of each split as it takes them."""
+    info = TaskInfo(task.name, task.problem_type, task.num_labels, task.counts, (0, 0, 0))
+    rows = {name: _nucleotides(getattr(task, name)).with_format("numpy") for name in SPLITS}
+    pooling = {"pooling": "mean", "pooling_bins": 1, "strand_average": strand_average}
+    return LinearProbe.fit(codec, rows["train"], rows["dev"], info, task.metric, **pooling), rows
 
 
 def _probe_outcome(task: TaskData, dev, predictions, parameters: int, chosen: dict) -> Outcome:

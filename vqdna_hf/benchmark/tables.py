@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from ..training.recording import write_file
 from .aggregate import summarize
 from .detail_tables import difference_tables, interval_table, selection_table
 from .latex import PREAMBLE, table_to_latex
@@ -82,13 +83,6 @@ def write_tables(
         "tables.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     }
     directory = Path(output)
-    directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        _write(directory / name, text)
+        write_file(directory / name, text.encode())
     return markdown
-
-
-def _write(path: Path, text: str):
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

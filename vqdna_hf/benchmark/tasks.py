@@ -13,6 +13,7 @@ from ..data import get_task, load_task, load_task_files
 from ..data.catalogue import class_names
 from ..data.tasks import MULTI_LABEL, REGRESSION, SPLITS
 from ..modeling.nucleotides_vqdna import ids_to_bases
+from ..training.classifier import label_maps
 from .entries import Specification, TaskEntry
 
 
@@ -67,12 +68,7 @@ class TaskData:
     @property
     def label_names(self) -> dict:
         """`num_labels`, or the two label maps, as `from_pretrained` takes them."""
-        if not self.classes:
-            return {"num_labels": self.num_labels}
-        return {
-            "id2label": dict(enumerate(self.classes)),
-            "label2id": {name: i for i, name in enumerate(self.classes)},
-        }
+        return label_maps(self.classes, self.num_labels)
 
 
 def load_tasks(specification: Specification) -> dict[str, TaskData]:

@@ -1,13 +1,18 @@
 """Training a sequence classifier (or regressor) of any architecture: the `Trainer`, its arguments, its optimizer."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from ..metrics import make_compute_metrics
+from ..data import TaskInfo
+from ..data.catalogue import class_names
+from ..data.tasks import REGRESSION
+from ..metrics import make_compute_metrics, metric_names
 from .arguments import FinetuneArguments
+from .recording import package_versions
 
 
 _LEARNING_RATES = {"lora": 1e-3, "full": 5e-4, "end-to-end": 5e-4}
@@ -17,6 +22,61 @@ def learning_rate(arguments: FinetuneArguments) -> float | None:
     """What was asked for, or the mode's default; a linear probe has none."""
     default = _LEARNING_RATES.get(arguments.mode)
     return default if arguments.learning_rate is None else arguments.learning_rate
+
+
+def choose_metric(arguments: FinetuneArguments, info: TaskInfo) -> str:
+    """The score that dev selects by: what was asked for, or the problem type's.
+
+    Raises:
+        ValueError: the problem type has no such score.
+    """
+    metric = arguments.metric or ("spearman" if info.problem_type == REGRESSION else "mcc")
+    possible = metric_names(info.problem_type)
+    if metric not in possible:
+        raise ValueError(
+            f"{info.name} is a {info.problem_type} task, scored by {', '.join(possible)}, not {metric!r}."
+        )
+    return metric
+
+
+def label_maps(classes: tuple[str, ...], num_labels: int) -> dict:
+    """`id2label` and `label2id`, or `num_labels` where the classes have no names, as `from_pretrained` takes them."""
+    if not classes:
+        return {"num_labels": num_labels}
+    return {"id2label": dict(enumerate(classes)), "label2id": {name: number for number, name in enumerate(classes)}}
+
+
+def task_labels(arguments: FinetuneArguments, info: TaskInfo) -> dict:
+    """The label maps of the task that a command names, or that its directory says it holds."""
+    if info.problem_type == REGRESSION:
+        return label_maps((), info.num_labels)
+    return label_maps(class_names(arguments.task or Path(arguments.data).resolve(), info.num_labels), info.num_labels)
+
+
+def scores_of(metrics: dict, prefix: str, problem_type: str) -> dict[str, float]:
+    """The scores among what `Trainer.evaluate` or `predict` gives, without their prefix."""
+    return {name: round(float(metrics[prefix + name]), 6) for name in metric_names(problem_type)}
+
+
+def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: dict, test: dict, started: float):
+    """What `results.json` holds of any run.
+
+    Args:
+        dev, test: scores.
+        started: when the run began, in seconds of `time.time()`.
+    """
+    return {
+        "task": info.name,
+        "mode": arguments.mode,
+        "seed": arguments.seed,
+        "metric": metric,
+        "dev": dev,
+        "test": test,
+        "counts": dict(info.counts),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+        "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
+    }
 
 
 def classifier_trainer(

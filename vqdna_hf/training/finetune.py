@@ -5,23 +5,20 @@ import time
 from pathlib import Path
 
 from accelerate import PartialState
-from peft import get_peft_model
 from transformers import set_seed
 
 from ..analysis.linear_probe import LinearProbe
 from ..data import TaskInfo, load_task_files
-from ..data.catalogue import class_names
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
-from .classifier import classifier_trainer, learning_rate
-from .finetune_tokens import finetune_tokens, is_other_model
+from .classifier import choose_metric, classifier_trainer, run_results, scores_of, task_labels
+from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
 from .lineage import encoder_record
-from .lora import lora_config
-from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
+from .recording import check_same_run, find_checkpoint, remove_checkpoints, write_json
 from .task_data import EpochCallback, TaskCollator, TaskSequences
 from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe
@@ -32,7 +29,6 @@ logger = logging.getLogger(__name__)
 MODES = ("lora", "full", "linear", "end-to-end")
 # Appendix A, stage 3: the middle of its grid; the grid itself is for a benchmark
 PAPER_RECIPE = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "max_length": 512}
-_SCORES = ("mcc", "f1", "accuracy", "spearman", "pearson")
 
 
 def finetune(arguments: FinetuneArguments) -> dict:
@@ -58,8 +54,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
         return finetune_tokens(arguments)
     started, output = time.time(), Path(arguments.output)
     splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
-    metric = arguments.metric or ("spearman" if info.problem_type == "regression" else "mcc")
-    _check_metric(metric, info)
+    metric = choose_metric(arguments, info)
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
     check_model_directory(arguments.model)
     tokenizer = load_tokenizer(arguments.model)
@@ -76,20 +71,8 @@ def finetune(arguments: FinetuneArguments) -> dict:
     if arguments.strand_average:
         # the model reads both strands itself, for which it needs bases rather than codes
         tokenizer = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
-    results = {
-        "task": info.name,
-        "mode": arguments.mode,
-        "seed": arguments.seed,
-        "metric": metric,
-        "dev": dev,
-        "test": test,
-        "counts": dict(info.counts),
-        "seconds": round(time.time() - started, 1),
-        "versions": package_versions(),
-        "fingerprint": tokenizer.vocabulary_fingerprint,
-        "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
-        **({"encoder": encoder} if encoder else {}),
-    }
+    results = run_results(arguments, info, metric, dev, test, started)
+    results |= {"fingerprint": tokenizer.vocabulary_fingerprint, **({"encoder": encoder} if encoder else {})}
     if not PartialState().is_main_process:
         return results
     tokenizer.save_pretrained(output)
@@ -103,26 +86,14 @@ def finetune(arguments: FinetuneArguments) -> dict:
     return results
 
 
-def _check_metric(metric: str, info: TaskInfo):
-    possible = ("spearman", "pearson") if info.problem_type == "regression" else ("mcc", "f1", "accuracy")
-    if metric not in possible:
-        raise ValueError(
-            f"{info.name} is a {info.problem_type} task, scored by {', '.join(possible)}, not {metric!r}."
-        )
-
-
 def build_model(
     arguments: FinetuneArguments, info: TaskInfo, tokenizer: VQDNATokenizer
 ) -> VQDNAForSequenceClassification:
     """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
-    names = class_names(arguments.task or Path(arguments.data).resolve(), info.num_labels)
-    labels = {"num_labels": info.num_labels}
-    if names and info.problem_type != "regression":
-        labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     loaded = VQDNAForSequenceClassification.from_pretrained(
         # an adapter records this path, and should find its model from any working directory
         str(Path(arguments.model).resolve()),
-        **labels,
+        **task_labels(arguments, info),
         problem_type=info.problem_type,
         pooling=arguments.pooling,
         pooling_bins=arguments.pooling_bins,
@@ -137,12 +108,7 @@ def build_model(
 
 def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str | None) -> tuple[dict, dict]:
     if arguments.mode == "lora":
-        overrides = {
-            "r": arguments.lora_r,
-            "lora_alpha": arguments.lora_alpha,
-            "lora_dropout": arguments.lora_dropout,
-        }
-        model = get_peft_model(model, lora_config(model, **overrides))
+        model = add_adapters(model, arguments)
     seed = arguments.seed if arguments.rc_augment else None
     train = TaskSequences(splits["train"], arguments.max_length, seed)
     trainer = classifier_trainer(
@@ -157,8 +123,9 @@ def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str
         callbacks=[EpochCallback(train), ModelCardCallback(at_end=False)],
     )
     trainer.train(resume_from_checkpoint=checkpoint)
-    dev = _scores(trainer.evaluate(), "eval_")
-    test = _scores(trainer.predict(TaskSequences(splits["test"]), metric_key_prefix="test").metrics, "test_")
+    dev = scores_of(trainer.evaluate(), "eval_", info.problem_type)
+    test = trainer.predict(TaskSequences(splits["test"]), metric_key_prefix="test").metrics
+    test = scores_of(test, "test_", info.problem_type)
     if not trainer.is_world_process_zero():
         return dev, test
     model.save_pretrained(output)
@@ -179,7 +146,3 @@ def _linear(arguments, model, splits, info, metric, output: Path) -> tuple[dict,
     )
     probe.save_pretrained(output)
     return probe.score(splits["dev"]), probe.score(splits["test"])
-
-
-def _scores(metrics: dict, prefix: str) -> dict[str, float]:
-    return {name: round(metrics[prefix + name], 6) for name in _SCORES if prefix + name in metrics}

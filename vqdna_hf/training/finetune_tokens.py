@@ -13,17 +13,21 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_
 
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
 from ..data import load_task_files
-from ..data.catalogue import class_names
-from ..data.tasks import REGRESSION
-from ..metrics import metric_names
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from .arguments import FinetuneArguments
-from .classifier import average_strands_metrics, classifier_trainer, learning_rate
+from .classifier import (
+    average_strands_metrics,
+    choose_metric,
+    classifier_trainer,
+    run_results,
+    scores_of,
+    task_labels,
+)
 from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
 from .lora import lora_config
-from .recording import check_same_run, find_checkpoint, package_versions, remove_checkpoints, write_json
+from .recording import check_same_run, find_checkpoint, remove_checkpoints, write_json
 from .task_data import EpochCallback
 
 
@@ -111,12 +115,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
         raise ValueError(f"The mode {arguments.mode!r} needs a VQDNA model; {arguments.model} trains as lora or full.")
     started, output = time.time(), Path(arguments.output)
     splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
-    metric = arguments.metric or ("spearman" if info.problem_type == REGRESSION else "mcc")
-    if metric not in metric_names(info.problem_type):
-        raise ValueError(
-            f"{info.name} is a {info.problem_type} task, scored by {', '.join(metric_names(info.problem_type))}, not "
-            f"{metric!r}."
-        )
+    metric = choose_metric(arguments, info)
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
     trust = {"trust_remote_code": arguments.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, **trust)
@@ -126,10 +125,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
         for name, part in splits.items()
     }
     set_seed(arguments.seed)
-    names = class_names(arguments.task or Path(arguments.data).resolve(), info.num_labels)
-    labels = {"num_labels": info.num_labels}
-    if names and info.problem_type != REGRESSION:
-        labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    labels = task_labels(arguments, info)
     model = load_classifier(arguments.model, tokenizer, arguments, problem_type=info.problem_type, **labels, **trust)
     if arguments.mode == "lora":
         model = add_adapters(model, arguments)
@@ -147,18 +143,8 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     dev, test = trainer.evaluate(), trainer.predict(sets["test"], metric_key_prefix="test").metrics
-    results = {
-        "task": info.name,
-        "mode": arguments.mode,
-        "seed": arguments.seed,
-        "metric": metric,
-        "dev": {name: round(dev[f"eval_{name}"], 6) for name in metric_names(info.problem_type)},
-        "test": {name: round(test[f"test_{name}"], 6) for name in metric_names(info.problem_type)},
-        "counts": dict(info.counts),
-        "seconds": round(time.time() - started, 1),
-        "versions": package_versions(),
-        "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
-    }
+    dev, test = scores_of(dev, "eval_", info.problem_type), scores_of(test, "test_", info.problem_type)
+    results = run_results(arguments, info, metric, dev, test, started)
     if PartialState().is_main_process:
         if arguments.mode == "lora":
             model = model.merge_and_unload()
@@ -168,7 +154,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
         remove_checkpoints(output)
         logger.info(
             "%s, %s: %s %.4f on dev, %.4f on test. The model and results.json are in %s",
-            *(info.name, arguments.mode, metric, results["dev"][metric], results["test"][metric], output),
+            *(info.name, arguments.mode, metric, dev[metric], test[metric], output),
         )
     return results
 

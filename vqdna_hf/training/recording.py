@@ -157,12 +157,39 @@ def remove_checkpoints(output: Path):
         shutil.rmtree(checkpoint)
 
 
-def write_json(path: Path, content: dict):
-    """Write a JSON file under another name first, then rename it."""
+def write_file(path: Path, content: bytes):
+    """Write a file under another name first, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # several processes may write the same record
-    partial.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
+    partial.write_bytes(content)
     os.replace(partial, path)
+
+
+def write_json(path: Path, content: dict):
+    """Write a JSON file under another name first, then rename it."""
+    write_file(path, (json.dumps(content, indent=2, sort_keys=False) + "\n").encode())
+
+
+def check_foreign_files(directory: Path, own: set[str]):
+    """Make sure that a directory that is about to be replaced holds nothing but what a command wrote there.
+
+    Raises:
+        ValueError: names the files that would be lost.
+    """
+    foreign = sorted({path.name for path in directory.iterdir()} - own)
+    if foreign:
+        raise ValueError(
+            f"{directory} also holds {', '.join(foreign)}, which would be lost. Move what you want to keep."
+        )
+
+
+def replace_directory(output: Path, partial: Path):
+    """Put the finished files in `partial` in the place of older ones, which stay until then."""
+    old = output.with_name(f"{output.name}.{os.getpid()}.old")
+    if output.exists():
+        os.replace(output, old)
+    os.replace(partial, output)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict:

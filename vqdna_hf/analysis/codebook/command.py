@@ -17,7 +17,13 @@ from ...data.tasks import SINGLE_LABEL, SPLITS
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import ids_to_bases
 from ...training.arguments import option, required
-from ...training.recording import package_versions, read_json, write_json
+from ...training.recording import (
+    check_foreign_files,
+    package_versions,
+    read_json,
+    replace_directory,
+    write_json,
+)
 from ...training.tokenize import load_tokenizer
 from ..audit import Rows, shortcut_scores
 from .labels import Study, study_labels
@@ -90,7 +96,7 @@ def codebook(arguments: CodebookArguments) -> dict:
     try:
         partial.mkdir()
         _write(report, partial)
-        _replace(output, partial)
+        replace_directory(output, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     logger.info("The codebook is in %s: open index.html", output)
@@ -222,15 +228,4 @@ def _check_output(output: Path, overwrite: bool):
             f"{output} holds the codebook of {made.get('directory')!r} on {made.get('data')!r}. Add --overwrite to "
             "replace it, or choose another --output."
         )
-    foreign = sorted({path.name for path in output.iterdir()} - {RECORD, *record.get("files", [])})
-    if foreign:
-        raise ValueError(f"{output} also holds {', '.join(foreign)}, which would be lost. Move what you want to keep.")
-
-
-def _replace(output: Path, partial: Path):
-    """Put the finished files in the place of older ones, which stay until then."""
-    old = output.with_name(f"{output.name}.{os.getpid()}.old")
-    if output.exists():
-        os.replace(output, old)
-    os.replace(partial, output)
-    shutil.rmtree(old, ignore_errors=True)
+    check_foreign_files(output, {RECORD, *record.get("files", [])})
