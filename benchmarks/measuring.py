@@ -1,0 +1,120 @@
+"""What the scripts here share: interleaved timing, the machine's peak, and a table of ratios.
+
+A ratio is taken in one run, of two things that took turns: a machine that is busy for a while slows both. Each script
+prints its table; `--json FILE` writes it too, from which `run_all.py` makes RESULTS.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass
+class Figure:
+    """One line of a table.
+
+    Attributes:
+        figure: what is divided by what.
+        value: the ratio, or a share.
+        bar: what was asked for, for example `">= 0.75"`; empty where nothing was.
+        detail: both sides in their units.
+    """
+
+    figure: str
+    value: float
+    bar: str = ""
+    detail: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is met; None without one."""
+        if not self.bar:
+            return None
+        sign, limit = self.bar.split()
+        limit = float(limit.rstrip("%")) / (100 if limit.endswith("%") else 1)
+        return {">=": self.value >= limit, "<=": self.value <= limit, "=": self.value == limit}[sign]
+
+
+def median_seconds(
+    functions: dict[str, Callable[[], object]], rounds: int = 7, warm: int = 1, device: str = "cpu"
+) -> dict[str, float]:
+    """The median time of each function, in seconds; they take turns, in another order every round."""
+    names, times = list(functions), {name: [] for name in functions}
+    for number in range(warm + rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            synchronize(device)
+            start = time.perf_counter()
+            functions[name]()
+            synchronize(device)
+            if number >= warm:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def synchronize(device: str):
+    """Wait for a GPU; nothing to wait for on a CPU."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def matmul_of(dtype: torch.dtype, device: str = "cpu", size: int | None = None) -> tuple[Callable[[], object], float]:
+    """A square matrix product, and its FLOPs: the peak to compare with, in `median_seconds` beside what is compared."""
+    size = size or (8192 if device.startswith("cuda") else 1024)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, b, out=out), 2.0 * size**3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options of every script."""
+    parser.add_argument("--json", type=Path, help="also write the table here")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant; the median counts")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process")
+    return parser
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "processor": name,
+        "cores": str(os.cpu_count()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": gpu,
+        "torch": torch.__version__,
+    }
+
+
+def report(title: str, figures: list[Figure], options: argparse.Namespace, notes: list[str] | None = None):
+    """Print a table and, on request, write it as JSON under another name first."""
+    print(f"\n{title}\n")
+    print(markdown(figures))
+    for note in notes or []:
+        print(f"\n{note}")
+    if options.json:
+        content = {"title": title, "machine": machine(), "notes": notes or [], "figures": [asdict(f) for f in figures]}
+        partial = options.json.with_name(f"{options.json.name}.partial")
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, options.json)
+
+
+def markdown(figures: list[Figure]) -> str:
+    """The table."""
+    lines = ["| figure | value | bar | |", "|---|---|---|---|"]
+    for figure in figures:
+        bar = "" if figure.met is None else f"{figure.bar}{'' if figure.met else ' (missed)'}"
+        lines.append(f"| {figure.figure} | {figure.value:.4g} | {bar} | {figure.detail} |")
+    return "\n".join(lines)
