@@ -67,7 +67,7 @@ def synchronize(device: str):
 
 
 def matmul_of(dtype: torch.dtype, device: str = "cpu", size: int | None = None) -> tuple[Callable[[], object], float]:
-    """A square matrix product, and its FLOPs: the peak to compare with, in `median_seconds` beside what is compared."""
+    """A square matrix product and its FLOPs: the peak, to be timed beside what is compared with it."""
     size = size or (8192 if device.startswith("cuda") else 1024)
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
