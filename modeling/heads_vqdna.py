@@ -83,6 +83,26 @@ def masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Te
     return F.cross_entropy(logits[chosen].float(), labels[chosen], reduction="sum") / chosen.sum().clamp(min=1)
 
 
+def row_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """`masked_cross_entropy` of logits most of which count: it picks none out, and waits for no device.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(..., classes)`), labels (`torch.LongTensor` of shape `(...)`): negative
+            ones are ignored.
+    """
+    labels = labels.flatten().clamp(min=-1)
+    total = F.cross_entropy(logits.flatten(0, -2).float(), labels, ignore_index=-1, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
+
+
+def labelled_positions(labels: torch.Tensor | None, base_labels: torch.Tensor | None) -> torch.Tensor | None:
+    """Where a batch has a label of either kind: places in the flattened `(b, l)`, rising; `None` without labels."""
+    chosen = None if labels is None else labels >= NUM_SPECIAL_TOKENS
+    if base_labels is not None:
+        chosen = base_labels >= 0 if chosen is None else chosen | (base_labels >= 0)
+    return None if chosen is None else chosen.flatten().nonzero().squeeze(-1)
+
+
 class VQDNAPooling(nn.Module):
     """One vector per sequence of the hidden states of its bases."""
 

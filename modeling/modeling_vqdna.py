@@ -20,10 +20,11 @@ from .heads_vqdna import (
     VQDNAPredictionHead,
     VQDNAProjection,
     base_mask,
-    masked_cross_entropy,
+    labelled_positions,
     nucleotides_to_special_ids,
     pack_codes,
     reverse_complement_batch,
+    row_cross_entropy,
     unpack_codes,
 )
 from .modeling_vqdna_codec import VQDNACodecModel
@@ -48,7 +49,9 @@ class VQDNAMaskedLMOutput(ModelOutput):
     Args:
         loss (`torch.FloatTensor` of shape `()`): Mean over levels of the cross-entropy, plus the weighted base loss.
         logits (`torch.FloatTensor` of shape `(batch_size, length, sum of codebook_sizes)`): The levels, concatenated.
-        base_logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): In the order A, C, G, T.
+            With `only_labelled`, of shape `(labelled, sum of codebook_sizes)`: see [`VQDNAForMaskedLM.forward`].
+        base_logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): In the order A, C, G, T. With
+            `only_labelled`, of shape `(labelled, 4)`: the same positions as `logits`.
         level_losses (`torch.FloatTensor` of shape `(levels,)`): Cross-entropy of each level, in nats.
         base_loss (`torch.FloatTensor` of shape `()`): Cross-entropy of the base head, in nats.
         hidden_states, attentions: As the encoder returns them.
@@ -239,24 +242,35 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
         base_labels: torch.LongTensor | None = None,
+        only_labelled: bool = False,
         **kwargs,
     ) -> VQDNAMaskedLMOutput:
-        """Predict codes and bases at every position.
+        """Predict codes and bases, at every position or where there is something to learn.
 
         Args:
             input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
             labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the code ids of the *clean* window
                 at hidden positions, -100 elsewhere (special tokens are ignored too).
             base_labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): its bases, 0-3, there.
+            only_labelled (`bool`, *optional*, defaults to `False`): run the heads on the labelled positions alone,
+                those with a label in `labels` or in `base_labels`. The losses are the same; `logits` and `base_logits`
+                have one row for each such position, row by row of the batch and from left to right in each, the
+                order of `logits[(labels >= 5) | (base_labels >= 0)]`. Without any labels it changes nothing.
 
         Returns:
             [`VQDNAMaskedLMOutput`], or a tuple if `return_dict=False`.
         """
         outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
-        hidden_states = self.head(outputs.last_hidden_state)
+        hidden_states, chosen = outputs.last_hidden_state, labelled_positions(labels, base_labels)
+        if only_labelled and chosen is not None:
+            hidden_states = hidden_states.flatten(0, 1).index_select(0, chosen)  # [labelled, h]
+        hidden_states = self.head(hidden_states)
         logits, base_logits = self.level_decoder(hidden_states), self.base_decoder(hidden_states)
-        level_losses = None if labels is None else self.level_losses(logits, labels)
-        base_loss = None if base_labels is None else masked_cross_entropy(base_logits, base_labels)
+        level_losses = base_loss = None
+        if labels is not None:
+            level_losses = self.level_losses(_rows(logits, chosen), labels.flatten().index_select(0, chosen))
+        if base_labels is not None:
+            base_loss = row_cross_entropy(_rows(base_logits, chosen), base_labels.flatten().index_select(0, chosen))
         loss = None if level_losses is None else level_losses.mean()
         if base_loss is not None:
             weighted = self.config.base_loss_weight * base_loss
@@ -272,11 +286,21 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         )
 
     def level_losses(self, logits: torch.FloatTensor, labels: torch.LongTensor) -> torch.FloatTensor:
-        """Cross-entropy of each level, of shape `(levels,)`."""
+        """Cross-entropy of each level, of shape `(levels,)`.
+
+        Args:
+            logits (`torch.FloatTensor` of shape `(..., sum of codebook_sizes)`), labels (`torch.LongTensor` of shape
+                `(...)`): special ids and -100 are ignored.
+        """
         sizes = self.config.codec_config.codebook_sizes
         codes = unpack_codes(labels, sizes).masked_fill((labels < NUM_SPECIAL_TOKENS).unsqueeze(-1), -100)
         parts = logits.split(sizes, dim=-1)
-        return torch.stack([masked_cross_entropy(part, codes[..., n]) for n, part in enumerate(parts)])
+        return torch.stack([row_cross_entropy(part, codes[..., n]) for n, part in enumerate(parts)])
+
+
+def _rows(logits: torch.FloatTensor, chosen: torch.LongTensor) -> torch.FloatTensor:
+    """The logits of the labelled positions, `(labelled, classes)`, of all positions' or of theirs alone."""
+    return logits if logits.ndim == 2 else logits.flatten(0, 1).index_select(0, chosen)
 
 
 class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
