@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field
 
 
+_ATTENTION = "how attention is computed: sdpa, eager, flash_attention_2, ...; the encoder's own choice by default"
+
+
 def option(default, text: str, **extra):
     """A command-line option with a help text; a list option may be given several times."""
     metadata = {"help": text, **extra}
@@ -14,6 +17,19 @@ def option(default, text: str, **extra):
 def required(text: str, **extra):
     """An option without a default."""
     return field(metadata={"help": text, **extra})
+
+
+def _settings(arguments, free: tuple[str, ...], younger: tuple[str, ...]) -> dict:
+    """The options of a run but those that decide nothing, and the younger ones where they are as they always were.
+
+    Records of runs made before there were the younger options stay comparable, and can be resumed.
+    """
+    defaults = {name: one.default for name, one in type(arguments).__dataclass_fields__.items()}
+    return {
+        name: value
+        for name, value in asdict(arguments).items()
+        if name not in free and not (name in younger and value == defaults[name])
+    }
 
 
 @dataclass(kw_only=True)
@@ -36,7 +52,7 @@ class RunArguments:
 
     def settings(self) -> dict:
         """What must not change between the parts of one run."""
-        return {key: value for key, value in asdict(self).items() if key not in ("output", "resume", "save_steps")}
+        return _settings(self, ("output", "resume", "save_steps"), ("compile", "attn_implementation"))
 
 
 @dataclass(kw_only=True)
@@ -91,6 +107,8 @@ class PretrainArguments(RunArguments):
     random_strand: bool = option(True, "read windows on either strand (not with stored codes)")
     base_loss_weight: float = option(1.0, "weight of the base head's loss")
     gradient_checkpointing: bool = option(False, "trade compute for memory")
+    compile: bool = option(False, "compile the model with torch.compile (slow to start)")
+    attn_implementation: str | None = option(None, _ATTENTION)
     eval_windows: int = option(512, "held-out windows to evaluate on")
     neighbour_steps: int = option(300, "training steps of the neighbours-only predictor; 0 leaves it out")
 
@@ -126,8 +144,15 @@ class FinetuneArguments:
     max_length: int = option(512, "longest training sequence, in bases; predictions see the full length")
     seed: int = option(42, "seed of the head, the order and the strands")
     bf16: bool = option(False, "train under bf16 autocast (codes stay float32)")
+    gradient_checkpointing: bool = option(False, "trade compute for memory")
+    compile: bool = option(False, "compile the model with torch.compile (slow to start)")
+    attn_implementation: str | None = option(None, _ATTENTION)
+    group_by_length: bool = option(True, "put sequences of like lengths into a batch, where lengths differ")
+    cache_codes: bool = option(True, "compute the codes of a data set once, and keep them (not end-to-end)")
+    cache_dir: str | None = option(None, "where codes are kept; a folder of the datasets cache by default")
     resume: bool = option(False, "go on with the unfinished run in --output")
 
     def settings(self) -> dict:
         """What must not change between the parts of one run."""
-        return {key: value for key, value in asdict(self).items() if key not in ("output", "resume")}
+        younger = ("compile", "attn_implementation", "gradient_checkpointing", "group_by_length")
+        return _settings(self, ("output", "resume", "cache_codes", "cache_dir"), younger)

@@ -6,6 +6,7 @@ from transformers import TrainerCallback
 
 from ..data.windows import NucleotideCollator
 from ..metrics.codebook import codebook_usage, perplexity
+from .launched import refuse_fsdp
 from .recording import RecordingTrainer, windows_per_step
 
 
@@ -72,24 +73,35 @@ class CodebookCallback(TrainerCallback):
 class VQDNACodecTrainer(RecordingTrainer):
     """Learns a vocabulary, logging every part of the loss, and usage and perplexity per level.
 
-    The codebooks make one EMA step per optimizer step, of all its micro-batches and processes together.
+    The codebooks make one EMA step per optimizer step, of all its micro-batches and processes together, and the loss is
+    a mean over all bases of that step: how its windows are spread over processes and micro-batches changes nothing.
+
+    Raises:
+        ValueError: FSDP is asked for.
     """
 
     def __init__(self, *args, kmeans_steps: tuple[int, ...] = (), **kwargs):
+        refuse_fsdp("Learning a vocabulary")
         super().__init__(*args, data_collator=CodecCollator(), **kwargs)
+        # what makes the base class count the labels of a whole step; the model itself is not given the count
+        self.model_accepts_loss_kwargs = True
         self.add_callback(CodebookCallback(self.train_dataset, kmeans_steps, windows_per_step(self.args)))
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         outputs = model(**inputs)
-        labels = inputs["labels"]
+        labels, loss = inputs["labels"], outputs.loss
         known = (labels >= 0).sum()
+        if num_items_in_batch is not None and self.model.training:
+            # subtle: unknown bases count for nothing, so that a mean of means would weigh the parts of a step wrongly
+            share = known.to(loss.dtype) / torch.as_tensor(num_items_in_batch).to(loss)
+            loss = loss * share * self.args.world_size
         hidden = ((inputs["nucleotide_ids"] == 5) & (labels >= 0)).sum()
         for name in ("reconstruction_loss", "commitment_loss", "accuracy"):
             self.record(name, getattr(outputs, name), known)
         self.record("hidden_accuracy", outputs.hidden_accuracy, hidden)
         for level, counts in enumerate(outputs.counts, start=1):
             self.record_counts(f"level_{level}", counts)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        return (loss, outputs) if return_outputs else loss
 
     def summarize(self, name: str, sums: torch.Tensor) -> dict[str, float]:
         if not name.startswith("level_"):

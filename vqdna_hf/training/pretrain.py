@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
 from ..data import Corpus
 from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
-from ..modeling.heads_vqdna import unpack_codes
+from ..modeling.heads_vqdna import labelled_positions, unpack_codes
 from ..modeling.modeling_vqdna import VQDNAForMaskedLM
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import PretrainArguments
@@ -27,16 +27,15 @@ from .recording import (
     finish_run,
     windows_per_step,
 )
+from .speed import CHECKPOINTING, set_attention, speed_arguments
 from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe, training_arguments
 
 
+__all__ = ["CHECKPOINTING", "PAPER_RECIPE", "VQDNAPretrainTrainer", "build_model", "plain_model", "pretrain"]
+
 logger = logging.getLogger(__name__)
 
-# the name since transformers 5.23, which deprecates the older one
-CHECKPOINTING = (
-    "activation_checkpointing" if hasattr(TrainingArguments, "activation_checkpointing") else "gradient_checkpointing"
-)
 # Appendix A, stage 2; steps, batch and lengths are options because they scale with the corpus
 PAPER_RECIPE = {"learning_rate": 5e-4, "weight_decay": 0.01, "mask_ratio": 0.25, "masking": "token"}
 
@@ -47,22 +46,27 @@ def plain_model(model) -> VQDNAForMaskedLM:
 
 
 class VQDNAPretrainTrainer(RecordingTrainer):
-    """Masks each batch on the model's device, and logs loss and accuracy of every level and of the base head."""
+    """Masks each batch on the model's device, and logs loss and accuracy of every level and of the base head.
+
+    The heads run on the labelled positions alone. Windows of a corpus are as long as one another but for the last of
+    each contig, so that next to nothing of a batch is padding, and nothing would be gained by packing them.
+    """
 
     def _prepare_inputs(self, inputs):
         return mask_batch(plain_model(self.model).base_model, super()._prepare_inputs(inputs))
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        outputs = model(**inputs)
-        labels, base_labels = inputs["labels"], inputs["base_labels"]
-        chosen = base_labels >= 0
-        weight = chosen.sum()
+        outputs = model(**inputs, only_labelled=True)
+        chosen = labelled_positions(inputs["labels"], inputs["base_labels"])
+        # masked windows have a code and a base to predict at the same positions
+        labels, base_labels = (inputs[name].flatten()[chosen] for name in ("labels", "base_labels"))
+        weight = chosen.numel()
         sizes = list(self.model.config.codec_config.codebook_sizes)
-        codes = unpack_codes(labels[chosen], sizes)
-        for level, logits in enumerate(outputs.logits[chosen].split(sizes, dim=-1)):
+        codes = unpack_codes(labels, sizes)
+        for level, logits in enumerate(outputs.logits.split(sizes, dim=-1)):
             self.record(f"accuracy_{level + 1}", (logits.argmax(-1) == codes[:, level]).double().mean(), weight)
             self.record(f"loss_{level + 1}", outputs.level_losses[level], weight)
-        right = outputs.base_logits[chosen].argmax(-1) == base_labels[chosen]
+        right = outputs.base_logits.argmax(-1) == base_labels
         self.record("base_accuracy", right.double().mean(), weight)
         self.record("base_loss", outputs.base_loss, weight)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
@@ -102,6 +106,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
     from .pretrain_tokens import is_token_directory, pretrain_tokens  # which build on this module
 
     if is_token_directory(arguments.tokenizer):
+        _check_speed_options(arguments)
         return pretrain_tokens(arguments)
     apply_recipe(arguments, PAPER_RECIPE)
     started, output = time.time(), Path(arguments.output)
@@ -111,11 +116,10 @@ def pretrain(arguments: PretrainArguments) -> dict:
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     set_seed(arguments.seed)
     model = build_model(arguments, tokenizer)
+    set_attention(model, arguments.attn_implementation)
     if arguments.lora:
         model = get_peft_model(model, lora_config(model))
-    training = training_arguments(
-        arguments, output, **{CHECKPOINTING: arguments.gradient_checkpointing}, label_names=["labelled"]
-    )
+    training = training_arguments(arguments, output, **speed_arguments(arguments), label_names=["labelled"])
     num_windows = arguments.max_steps * windows_per_step(training)
     train = MaskedWindows(corpus.split("train"), num_windows, masking, arguments.seed, arguments.random_strand)
     held_out = corpus.split("validation")
@@ -154,6 +158,16 @@ def pretrain(arguments: PretrainArguments) -> dict:
         tokenizer.save_pretrained(output)
     finish_run(output, summary, started, arguments, parts)
     return summary
+
+
+def _check_speed_options(arguments: PretrainArguments):
+    """Refuse what only the training over a learned vocabulary offers."""
+    if arguments.compile or arguments.attn_implementation is not None:
+        given = "--compile" if arguments.compile else f"--attn-implementation {arguments.attn_implementation}"
+        raise ValueError(
+            f"{given} is for the encoders of learned vocabularies, and the tokenizer in {arguments.tokenizer} is an "
+            "ordinary one. Leave the option out."
+        )
 
 
 def _lineage(arguments: PretrainArguments, fingerprint: str) -> dict[str, dict]:
