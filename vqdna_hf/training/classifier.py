@@ -1,18 +1,23 @@
 """Training a sequence classifier (or regressor) of any architecture: the `Trainer`, its arguments, its optimizer."""
 
+import contextlib
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from peft import PeftModel
 from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..data import TaskInfo
 from ..data.catalogue import class_names
 from ..data.tasks import REGRESSION
 from ..metrics import make_compute_metrics, metric_names
 from .arguments import FinetuneArguments
+from .length_groups import LengthGroupedSampler
 from .recording import package_versions
+from .speed import speed_arguments
 
 
 _LEARNING_RATES = {"lora": 1e-3, "full": 5e-4, "end-to-end": 5e-4}
@@ -79,6 +84,51 @@ def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: 
     }
 
 
+class ClassifierTrainer(Trainer):
+    """A `Trainer` with batches of like lengths on request, which averages the strands of a batch that holds both.
+
+    Args:
+        lengths: of the training rows; batches are random without them.
+        kwargs: what `Trainer` takes.
+    """
+
+    def __init__(self, lengths=None, **kwargs):
+        super().__init__(**kwargs)
+        self.lengths = lengths
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.lengths is None:
+            return super()._get_train_sampler(train_dataset)
+        rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthGroupedSampler(self.train_dataset, self.lengths, rows, self.args.seed)
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        """As `Trainer.compute_loss`; the loss of a batch with `other_input_ids` is that of the averaged logits."""
+        if "other_input_ids" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        inner = self.accelerator.unwrap_model(model)
+        inner = inner.get_base_model() if isinstance(inner, PeftModel) else inner
+        mask = inputs["attention_mask"]
+        with _one_strand(inner.config):
+            logits, other = (
+                model(input_ids=inputs[name], attention_mask=mask).logits for name in ("input_ids", "other_input_ids")
+            )
+        logits = (logits + other) / 2
+        loss = inner.loss_function(labels=inputs["labels"], pooled_logits=logits, config=inner.config)
+        return (loss, SequenceClassifierOutput(loss, logits)) if return_outputs else loss
+
+
+@contextlib.contextmanager
+def _one_strand(config):
+    """Keep a model from asking for bases, of which it would read the other strand: it is given the codes of both."""
+    before = config.strand_average
+    config.strand_average = False
+    try:
+        yield
+    finally:
+        config.strand_average = before
+
+
 def classifier_trainer(
     arguments: FinetuneArguments,
     model,
@@ -91,7 +141,8 @@ def classifier_trainer(
     compute_metrics,
     callbacks=(),
     quiet: bool = False,
-) -> Trainer:
+    lengths=None,
+) -> ClassifierTrainer:
     """A `Trainer` that keeps the epoch which is best on dev.
 
     Args:
@@ -100,10 +151,12 @@ def classifier_trainer(
         metric: the score, among those that `compute_metrics` gives, which dev selects by.
         train, dev, collator, compute_metrics, callbacks: as `Trainer` takes them.
         quiet: whether progress bars and log lines are left out, for a caller that has its own.
+        lengths: of the training rows, for batches of like lengths; `train` then has `epoch` (see `EpochCallback`).
     """
     args = _training_arguments(arguments, output, metric, learning_rate(arguments))
     args.disable_tqdm = quiet
-    trainer = Trainer(
+    trainer = ClassifierTrainer(
+        lengths=lengths,
         model=model,
         args=args,
         train_dataset=train,
@@ -166,6 +219,7 @@ def _training_arguments(arguments: FinetuneArguments, output: Path, metric: str,
         label_names=["labels"],
         report_to="none",
         ddp_find_unused_parameters=False,
+        **speed_arguments(arguments),
     )
 
 

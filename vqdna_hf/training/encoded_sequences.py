@@ -71,7 +71,7 @@ class EncodedSequences(torch.utils.data.Dataset):
     Args:
         ids: one array a sequence.
         labels (`np.ndarray` of shape `(rows,)` or `(rows, num_labels)`).
-        other_ids: the ids of the other strands, for `seed`.
+        other_ids: the ids of the other strands. Without `seed`, an item has them as `other_input_ids`.
         seed: seed of the strands; the given strand when not given.
     """
 
@@ -87,16 +87,19 @@ class EncodedSequences(torch.utils.data.Dataset):
         return len(self.ids)
 
     def __getitem__(self, index: int) -> dict:
-        ids = self.ids[index]
-        if self.seed is not None and np.random.default_rng([self.seed, self.epoch, index]).random() < 0.5:
-            ids = self.other_ids[index]
-        return {"input_ids": ids, "labels": self.labels[index]}
+        item = {"input_ids": self.ids[index], "labels": self.labels[index]}
+        if self.seed is None:
+            return item if self.other_ids is None else {**item, "other_input_ids": self.other_ids[index]}
+        if np.random.default_rng([self.seed, self.epoch, index]).random() < 0.5:
+            item["input_ids"] = self.other_ids[index]
+        return item
 
 
 class EncodedCollator:
     """Pads the sequences of a batch on the right.
 
-    Gives `input_ids` and `attention_mask` of shape `(batch, tokens)` and `labels`.
+    Gives `input_ids` and `attention_mask` of shape `(batch, tokens)` and `labels`; `other_input_ids`, too, of the same
+    shape, where the items have them.
     """
 
     def __init__(self, pad_token_id: int | None):
@@ -111,8 +114,14 @@ class EncodedCollator:
             ids[row, :end], mask[row, :end] = item["input_ids"], 1
         labels = np.stack([item["labels"] for item in items])
         labels = labels if labels.dtype.kind in "iu" else labels.astype(np.float32)
-        return {
+        batch = {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "labels": torch.from_numpy(labels),
         }
+        if "other_input_ids" in items[0]:
+            other = np.full_like(ids, self.pad_token_id)
+            for row, item in zip(other, items):
+                row[: len(item["other_input_ids"])] = item["other_input_ids"]
+            batch["other_input_ids"] = torch.from_numpy(other)
+        return batch

@@ -4,6 +4,7 @@ import logging
 import time
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from transformers import set_seed
 
@@ -16,9 +17,13 @@ from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
 from .classifier import choose_metric, classifier_trainer, run_results, scores_of, task_labels
+from .code_cache import both_strands
+from .encoded_sequences import EncodedCollator, EncodedSequences
 from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
+from .length_groups import by_length, is_worth_grouping
 from .lineage import encoder_record
 from .recording import check_same_run, find_checkpoint, remove_checkpoints, write_json
+from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences
 from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe
@@ -40,6 +45,9 @@ def finetune(arguments: FinetuneArguments) -> dict:
 
         model = AutoPeftModelForSequenceClassification.from_pretrained(output)
 
+    While the vocabulary is frozen (`lora`, `full`), the codes of a data set are computed once and kept for later runs:
+    see `code_cache`. Scores are the same without.
+
     Returns:
         The content of `results.json`: scores in [-1, 1] on dev (by which the epoch was chosen) and, once, on test.
 
@@ -60,11 +68,12 @@ def finetune(arguments: FinetuneArguments) -> dict:
     tokenizer = load_tokenizer(arguments.model)
     set_seed(arguments.seed)
     model = build_model(arguments, info, tokenizer)
+    set_attention(model, arguments.attn_implementation)
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     if arguments.mode == "linear":
         dev, test = _linear(arguments, model, splits, info, metric, output)
     else:
-        dev, test = _train(arguments, model, splits, info, metric, output, checkpoint)
+        dev, test = _train(arguments, model, tokenizer, splits, info, metric, output, checkpoint)
     encoder = encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)
     if arguments.mode == "end-to-end":
         tokenizer = VQDNATokenizer(codec=model.codec)
@@ -106,30 +115,67 @@ def build_model(
     return loaded
 
 
-def _train(arguments, model, splits, info, metric, output: Path, checkpoint: str | None) -> tuple[dict, dict]:
+def _train(arguments, model, tokenizer, splits, info, metric, output: Path, checkpoint) -> tuple[dict, dict]:
     if arguments.mode == "lora":
         model = add_adapters(model, arguments)
-    seed = arguments.seed if arguments.rc_augment else None
-    train = TaskSequences(splits["train"], arguments.max_length, seed)
+    sets, collator, lengths = task_sets(arguments, tokenizer, splits)
     trainer = classifier_trainer(
         arguments,
         model,
         output,
         metric,
-        train=train,
-        dev=TaskSequences(splits["dev"]),
-        collator=TaskCollator(),
+        train=sets["train"],
+        dev=sets["dev"],
+        collator=collator,
         compute_metrics=make_compute_metrics(info.problem_type),
-        callbacks=[EpochCallback(train), ModelCardCallback(at_end=False)],
+        callbacks=[EpochCallback(sets["train"]), ModelCardCallback(at_end=False)],
+        lengths=lengths,
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     dev = scores_of(trainer.evaluate(), "eval_", info.problem_type)
-    test = trainer.predict(TaskSequences(splits["test"]), metric_key_prefix="test").metrics
+    test = trainer.predict(sets["test"], metric_key_prefix="test").metrics
     test = scores_of(test, "test_", info.problem_type)
     if not trainer.is_world_process_zero():
         return dev, test
     model.save_pretrained(output)
     return dev, test
+
+
+def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -> tuple[dict, object, list | None]:
+    """What a run trains on, chooses by and is scored on: codes, or bases where the vocabulary trains along.
+
+    Training sequences are cut to `max_length` bases; dev and test are read at full length, on both strands if they are
+    averaged, and the longest first where lengths differ.
+
+    Args:
+        splits: of `load_task_files`.
+
+    Returns:
+        The data sets of the splits, the collator of their items, and the lengths of the training rows in bases if
+        batches are to be made by length, else None.
+    """
+    seed = arguments.seed if arguments.rc_augment else None
+    parts = {name: TaskSequences(split) for name, split in splits.items()}
+    parts["train"] = TaskSequences(splits["train"], arguments.max_length, seed)
+    lengths = {name: [len(ids) for ids in part.sequences] for name, part in parts.items()}
+    grouped = {
+        name: arguments.group_by_length and is_worth_grouping(values, arguments.batch_size)
+        for name, values in lengths.items()
+    }
+    for name in ("dev", "test"):
+        if grouped[name]:
+            parts[name] = parts[name].take(by_length(lengths[name]))
+    train_lengths = lengths["train"] if grouped["train"] else None
+    if arguments.mode == "end-to-end" or not arguments.cache_codes:
+        return parts, TaskCollator(), train_lengths
+    tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
+    sets = {}
+    for name, part in parts.items():
+        other = arguments.rc_augment if name == "train" else arguments.strand_average
+        codes = both_strands(tokenizer, part.sequences, other, arguments.cache_dir)
+        sets[name] = EncodedSequences(codes[0], part.labels, codes[1], part.seed)
+    tokenizer.to("cpu")
+    return sets, EncodedCollator(tokenizer.pad_token_id), train_lengths
 
 
 def _linear(arguments, model, splits, info, metric, output: Path) -> tuple[dict, dict]:

@@ -26,8 +26,10 @@ from .classifier import (
     task_labels,
 )
 from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
+from .length_groups import is_worth_grouping
 from .lora import lora_config
 from .recording import check_same_run, find_checkpoint, remove_checkpoints, write_json
+from .speed import set_attention
 from .task_data import EpochCallback
 
 
@@ -127,6 +129,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     set_seed(arguments.seed)
     labels = task_labels(arguments, info)
     model = load_classifier(arguments.model, tokenizer, arguments, problem_type=info.problem_type, **labels, **trust)
+    set_attention(model, arguments.attn_implementation)
     if arguments.mode == "lora":
         model = add_adapters(model, arguments)
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
@@ -140,6 +143,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
         collator=EncodedCollator(tokenizer.pad_token_id),
         compute_metrics=average_strands_metrics(info.problem_type, strands),
         callbacks=[EpochCallback(sets["train"])],
+        lengths=_lengths(sets["train"], splits["train"], arguments),
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     dev, test = trainer.evaluate(), trainer.predict(sets["test"], metric_key_prefix="test").metrics
@@ -157,6 +161,14 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
             *(info.name, arguments.mode, metric, dev[metric], test[metric], output),
         )
     return results
+
+
+def _lengths(train: EncodedSequences, split, arguments: FinetuneArguments) -> list[int] | None:
+    """The tokens of each training row, where the sequences differ in length, so that batches are made by length."""
+    bases = [min(len(ids), arguments.max_length) for ids in split["nucleotide_ids"]]
+    if not (arguments.group_by_length and is_worth_grouping(bases, arguments.batch_size)):
+        return None
+    return [len(ids) for ids in train.ids]
 
 
 def _sequences(tokenizer, split, name: str, arguments: FinetuneArguments, strands: int) -> EncodedSequences:

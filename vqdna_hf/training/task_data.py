@@ -1,5 +1,7 @@
 """Task sequences as a trainer wants them: cut, on a random strand, with special tokens, padded."""
 
+import copy
+
 import numpy as np
 import torch
 from transformers import TrainerCallback
@@ -26,6 +28,13 @@ class TaskSequences(torch.utils.data.Dataset):
         self.sequences = [np.asarray(row, dtype=np.int64)[:max_length] for row in columns["nucleotide_ids"]]
         self.labels = np.asarray(split["labels"])
         self.seed, self.epoch = seed, 0
+
+    def take(self, rows) -> "TaskSequences":
+        """A set of some rows, in their order, which draws no strands."""
+        taken = copy.copy(self)
+        taken.sequences, taken.labels = [self.sequences[row] for row in rows], self.labels[rows]
+        taken.seed = None
+        return taken
 
     def set_epoch(self, epoch: int):
         """Take the strands of an epoch; see `EpochCallback`."""
