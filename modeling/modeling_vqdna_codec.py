@@ -29,7 +29,7 @@ from .nucleotides_vqdna import (
     sequence_mask,
 )
 from .precision_vqdna import exact_float32
-from .quantization_vqdna import QUANTIZERS, EMACodebook
+from .quantization_vqdna import QUANTIZERS, EMACodebook, full_precision
 from .repository_vqdna import register_downloaded
 
 
@@ -270,7 +270,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         keys = context_keys(nucleotide_ids, mask, self.config.halo) if self.training else None
         # the codes of unknown bases are never used ([UNK] stands in their place), so that they must not train any
         quantized = self.quantizer(latents, mask & (nucleotide_ids != UNKNOWN_ID), keys)
-        logits = self.decoder(quantized.quantized, mask.unsqueeze(-1)).float()
+        logits = full_precision(self.decoder(quantized.quantized, mask.unsqueeze(-1)))
         known = mask & (labels >= 0) & (labels < 4)
         loss = F.cross_entropy(logits[known], labels[known]) if known.any() else logits.sum() * 0
         right = (logits.argmax(dim=-1) == labels).float()
