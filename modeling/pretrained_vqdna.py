@@ -25,7 +25,7 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, PreTrainedModel):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
-    _no_split_modules = ["VQDNACodecModel", "ModernBertEncoderLayer", "BertLayer"]
+    _no_split_modules = ["VQDNACodecModel"]  # and those of the encoder, which transformers adds
 
     @torch.no_grad()
     def _init_weights(self, module):
