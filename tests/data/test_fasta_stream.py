@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from test_fasta import BGZF_END, COMPRESSED, PLAIN, bgzf_block, write
 
-from vqdna_hf.data import FastaError, fasta_stream, read_fasta
-from vqdna_hf.data.fasta_stream import FastaStream, measure_contigs, pieces_of, unique_names
+from vqdna_hf.data import FastaError, GenomeBases, fasta_stream, read_fasta
+from vqdna_hf.data.contig_pieces import measure_contigs, pieces_of, stream_contigs
+from vqdna_hf.data.fasta_stream import FastaStream
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 
 
@@ -183,9 +184,18 @@ def test_pieces_have_the_bases_around_them(tmp_path, halo):
         np.testing.assert_array_equal(piece.block, ids[piece.start : piece.end])
 
 
-def test_contigs_are_measured_and_named_as_a_genome_names_them(tmp_path):
-    first = write(tmp_path / "one.fa", b">a\nACGT\n>b\nTT\n")
-    second = write(tmp_path / "two.fna.gz", gzip.compress(b">b\nGGG\n>c\nN\n"))
-    files = measure_contigs([first, second], progress=False)
-    assert files == [{"a": 4, "b": 2}, {"b": 3, "c": 1}]
-    assert unique_names([first, second], files) == [{"a": "a", "b": "one:b"}, {"b": "two:b", "c": "c"}]
+def test_contigs_of_several_files_are_named_as_a_genome_names_them(tmp_path):
+    paths = [
+        write(tmp_path / "one.fa", b">a\nACGT\n>b\nTT\n"),
+        write(tmp_path / "two.fna.gz", gzip.compress(b">b\nGGG\n>c\nN\n")),
+    ]
+    contigs, genome = measure_contigs(paths, progress=False), GenomeBases.from_fasta(paths, progress=False)
+    assert contigs == dict(zip(genome.names, genome.lengths.tolist())) and list(contigs) == genome.names
+    blocks = list(stream_contigs(paths, contigs, 10))
+    assert [name for name, _, _ in blocks] == genome.names
+    np.testing.assert_array_equal(np.concatenate([ids for _, _, ids in blocks]), genome.bases)
+
+
+def test_names_that_would_be_equal_are_refused(tmp_path):
+    paths = [write(tmp_path / "one.fa", b">a\nAC\n>two:a\nGT\n"), write(tmp_path / "two.fa", b">a\nAC\n")]
+    assert "called 'two:a'" in error_of(measure_contigs, paths, False)

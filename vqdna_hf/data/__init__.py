@@ -1,9 +1,12 @@
-"""Sequences on disk and in memory: FASTA files, training windows, tasks and their catalogue, the corpus."""
+"""Sequences on disk and in memory: FASTA files, windows, tasks and their catalogue, the corpus, codes of genomes."""
 
 from .benchmark import load_task
 from .catalogue import Species, Task, get_task, list_species, list_tasks
 from .corpus import Corpus, CorpusError, write_corpus
 from .fasta import FastaError, GenomeBases, read_fasta
+from .fasta_stream import FastaStream
+from .genome_codes import GenomeCodes, GenomeCodesError
+from .genome_writing import write_genome_codes
 from .multi_species import genome_of, multi_species_genomes
 from .multi_species_files import GenomeSourceError
 from .species import SpeciesPlan, plan_species_task, species_task
@@ -15,7 +18,10 @@ __all__ = [
     "Corpus",
     "CorpusError",
     "FastaError",
+    "FastaStream",
     "GenomeBases",
+    "GenomeCodes",
+    "GenomeCodesError",
     "GenomeSourceError",
     "NucleotideCollator",
     "Species",
@@ -36,4 +42,5 @@ __all__ = [
     "read_fasta",
     "species_task",
     "write_corpus",
+    "write_genome_codes",
 ]

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from .code_workers import CodeWorkers, check_workers
 from .fasta import GenomeBases
 from .windows import iter_windows
 
@@ -58,6 +59,7 @@ def write_corpus(
     fingerprint: str | None = None,
     inputs: list[dict] | None = None,
     progress: bool = True,
+    workers: int = 1,
 ) -> "Corpus":
     """Cut genomes into windows and write them to disk; called again with the same arguments, finish what was begun.
 
@@ -71,6 +73,7 @@ def write_corpus(
         shard_windows: windows a file.
         fingerprint: of the vocabulary; required with codes, which are worthless to any other vocabulary.
         inputs: `[{"file": name, "bases": count}, ...]`; by default what `genome_train` was read from.
+        workers: processes that tokenize, see `CodeWorkers`; the corpus is the same for any number.
 
     Returns:
         The finished corpus.
@@ -79,7 +82,9 @@ def write_corpus(
         CorpusError: the directory holds another corpus (names what differs) or foreign files, no window is long
             enough, or the tokenizer's codes do not match the bases.
         ValueError: arguments that contradict each other.
+        ChildProcessError: a worker died.
     """
+    check_workers(workers)
     if with_codes and (tokenizer is None or fingerprint is None):
         raise ValueError(
             "Codes need a tokenizer and the fingerprint of its vocabulary; pass both, or with_codes=False."
@@ -104,8 +109,11 @@ def write_corpus(
     if _begin(output, manifest):
         return Corpus.load(output)
     total = sum(genome.total_bases for genome in genomes.values())
-    encode = tokenizer.encode_nucleotides if with_codes else None
-    with tqdm(total=total, desc="Writing corpus", unit="base", unit_scale=True, disable=not progress) as bar:
+    with (
+        tqdm(total=total, desc="Writing corpus", unit="base", unit_scale=True, disable=not progress) as bar,
+        CodeWorkers(tokenizer, workers if with_codes else 1) as pool,
+    ):
+        encode = pool if with_codes else None
         manifest["splits"] = {
             split: _write_split(iter_windows(genome, window, min_length), output / split, shard_windows, encode, bar)
             for split, genome in genomes.items()
@@ -163,7 +171,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _write_split(windows: Iterator[tuple], directory: Path, shard_windows: int, encode, bar: tqdm) -> dict[str, int]:
+def _write_split(
+    windows: Iterator[tuple], directory: Path, shard_windows: int, encode: CodeWorkers | None, bar: tqdm
+) -> dict[str, int]:
     """Write the shards that are not there yet; returns the counts of the whole split."""
     directory.mkdir(exist_ok=True)
     counts = {"windows": 0, "bases": 0, "shards": 0}
@@ -188,7 +198,7 @@ def _is_whole(path: Path, rows: int) -> bool:
         return False
 
 
-def _write_shard(shard: list[tuple], path: Path, encode, bar: tqdm) -> None:
+def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar: tqdm) -> None:
     contigs, starts, ends, bases = zip(*shard)
     columns = {
         "contig": pa.array(contigs, pa.string()),
@@ -196,21 +206,27 @@ def _write_shard(shard: list[tuple], path: Path, encode, bar: tqdm) -> None:
         "end": pa.array(ends, pa.int64()),
         "bases": _to_lists(bases),
     }
-    codes = []
-    for first in range(0, len(bases), _CHUNK):
-        chunk = list(bases[first : first + _CHUNK])
-        if encode is not None:
-            codes += _encode(encode, chunk, shard[first : first + _CHUNK])
-        bar.update(sum(ids.size for ids in chunk))
-    if encode is not None:
+    if encode is None:
+        bar.update(sum(ids.size for ids in bases))
+    else:
+        codes = []
+        chunks = (list(bases[first : first + _CHUNK]) for first in range(0, len(bases), _CHUNK))
+        for chunk, encoded in encode.map(encode_windows, chunks):
+            codes += _checked(encoded, chunk, shard[len(codes) : len(codes) + len(chunk)])
+            bar.update(sum(ids.size for ids in chunk))
         columns["codes"] = _to_lists(codes)
     temporary = path.with_name(f".{path.name}.tmp")
     pq.write_table(pa.table(columns), temporary, compression="zstd")
     os.replace(temporary, path)
 
 
-def _encode(encode, chunk: list[np.ndarray], windows: list[tuple]) -> list[np.ndarray]:
-    codes = [np.asarray(ids, dtype=np.int64) for ids in encode(chunk)]
+def encode_windows(tokenizer, windows: list[np.ndarray]) -> list[np.ndarray]:
+    """The ids of windows, for `CodeWorkers.map`."""
+    return tokenizer.encode_nucleotides(windows)
+
+
+def _checked(encoded: list, chunk: list[np.ndarray], windows: list[tuple]) -> list[np.ndarray]:
+    codes = [np.asarray(ids, dtype=np.int64) for ids in encoded]
     if len(codes) != len(chunk):
         raise CorpusError(f"The tokenizer gave {len(codes)} sequences of codes for {len(chunk)} windows.")
     for ids, (contig, start, end, _) in zip(codes, windows):

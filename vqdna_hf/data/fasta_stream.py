@@ -1,25 +1,22 @@
 """FASTA files as a stream of blocks: a contig of 100 Mb takes no more memory than one of 1 Mb.
 
 `FastaStream` reads what `read_fasta` reads and refuses what it refuses, but holds a block and a chunk of the file, and
-never a contig. `pieces_of` adds to each block the bases on either side of it that a code depends on.
+never a contig.
 
 All coordinates are 0-based and half-open.
 """
 
 import gzip
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 
-from .fasta import FastaError, _after, _check_file, _labels
+from .fasta import FastaError, _after, _check_file
 
 
 _CHUNK_BYTES = 1 << 18
@@ -270,77 +267,3 @@ def _find_all(chunk: bytes, letter: bytes) -> list[int]:
         places.append(at)
         at = chunk.find(letter, at + 1)
     return places
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A block of a contig with the bases around it that its codes depend on.
-
-    Attributes:
-        contig, start, end: where the block lies.
-        ids: nucleotide ids of the block and its surroundings, `uint8`; the block is `ids[left : left + end - start]`.
-        left: bases before the block, fewer than the halo only at the beginning of the contig.
-    """
-
-    contig: str
-    start: int
-    end: int
-    ids: np.ndarray
-    left: int
-
-    @property
-    def block(self) -> np.ndarray:
-        """Nucleotide ids of the block alone, shape `(end - start,)`: a view."""
-        return self.ids[self.left : self.left + self.end - self.start]
-
-
-def pieces_of(blocks: Iterable[tuple[str, int, np.ndarray]], halo: int) -> Iterator[Piece]:
-    """Add `halo` bases on either side to each block, where the contig has them.
-
-    Args:
-        blocks: as `FastaStream` gives them, none but the last of a contig shorter than the halo.
-        halo: bases on either side of a position that can change its code.
-    """
-    held, before = None, np.zeros(0, dtype=np.uint8)
-    for contig, start, ids in blocks:
-        if held is not None:
-            same = held[0] == contig
-            yield _piece(*held, before, ids[:halo] if same else ids[:0])
-            # a slice from -0 would be the whole block
-            before = held[2][max(0, held[2].size - halo) :] if same else ids[:0]
-        held = (contig, start, ids)
-    if held is not None:
-        yield _piece(*held, before, held[2][:0])
-
-
-def _piece(contig: str, start: int, ids: np.ndarray, before: np.ndarray, after: np.ndarray) -> Piece:
-    return Piece(contig, start, start + ids.size, np.concatenate([before, ids, after]), before.size)
-
-
-def measure_contigs(paths: list[Path], progress: bool = True) -> list[dict[str, int]]:
-    """Read files once, to their end, and check them: the length in bases of each contig, in order, for each file.
-
-    Raises:
-        FastaError: as `FastaStream`.
-    """
-    files = []
-    total = sum(path.stat().st_size for path in paths if path.is_file())
-    with tqdm(total=total, desc="Checking FASTA", unit="B", unit_scale=True, disable=not progress) as bar:
-        for path in paths:
-            stream, lengths, shown = FastaStream(path, block_length=1 << 20), {}, 0
-            for contig, start, ids in stream:
-                lengths[contig] = start + ids.size
-                bar.update(stream.consumed - shown)
-                shown = stream.consumed
-            bar.update(stream.size - shown)
-            files.append(lengths)
-    return files
-
-
-def unique_names(paths: list[Path], files: list[dict[str, int]]) -> list[dict[str, str]]:
-    """Contig name -> its name among all files, for each file: `chr1`, or `hg38:chr1` where several files have one."""
-    counts = Counter(name for lengths in files for name in lengths)
-    return [
-        {name: name if counts[name] == 1 else f"{label}:{name}" for name in lengths}
-        for label, lengths in zip(_labels(paths), files)
-    ]

@@ -78,12 +78,14 @@ class TrainTokenizerArguments(RunArguments):
 
 @dataclass(kw_only=True)
 class TokenizeArguments:
-    """Stage 2, first part: cut FASTA files into windows and store them, with codes on request."""
+    """Stage 2, first part: store windows of FASTA files, with codes on request; or the codes of whole contigs."""
 
     fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
     output: str = required("directory to write")
-    tokenizer: str | None = option(None, "tokenizer directory; needed for --codes, recorded otherwise")
+    tokenizer: str | None = option(None, "tokenizer directory; needed for --codes and --contigs, recorded otherwise")
     codes: bool = option(False, "store code ids beside the bases")
+    contigs: bool = option(False, "no windows, but the codes of every base, to be read back by contig and interval")
+    workers: int = option(1, "processes that tokenize, for --codes and --contigs; 1 is this process with its threads")
     window: int = option(512, "window, in bases")
     min_length: int = option(64, "shortest piece at the end of a contig to keep, in bases")
     shard_windows: int = option(50_000, "windows per file")

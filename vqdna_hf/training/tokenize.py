@@ -1,10 +1,11 @@
-"""Stage 2, first part, as a function: FASTA files in, a corpus of windows out."""
+"""Stage 2, first part, as a function: FASTA files in, a corpus of windows or the codes of whole contigs out."""
 
 import json
 import logging
 from pathlib import Path
 
-from ..data import Corpus, GenomeBases, write_corpus
+from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
+from ..data.code_workers import check_workers
 from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
@@ -14,14 +15,24 @@ from .train_tokenizer import check_held_out
 logger = logging.getLogger(__name__)
 
 
-def tokenize(arguments: TokenizeArguments) -> Corpus:
-    """Cut FASTA files into windows and store their bases, and on request their codes.
+# options that say nothing about whole contigs
+_ONLY_WINDOWS = ("window", "min_length", "shard_windows", "eval_contigs", "eval_fraction")
+
+
+def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
+    """Cut FASTA files into windows and store their bases, and on request their codes; or store codes of whole contigs.
 
     Raises:
-        ValueError: no FASTA file, codes without a tokenizer, or an output directory of another run (`CorpusError`).
+        ValueError: no FASTA file, codes without a tokenizer, options that do not go together, or an output directory
+            of another run (`CorpusError`, `GenomeCodesError`).
     """
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
+    check_workers(arguments.workers)
+    if arguments.contigs:
+        return _tokenize_contigs(arguments)
+    if arguments.workers > 1 and not arguments.codes:
+        raise ValueError(f"--workers {arguments.workers} needs --codes or --contigs: bases alone are not tokenized.")
     check_held_out(arguments.eval_contigs, arguments.eval_fraction)
     if arguments.codes and arguments.tokenizer is None:
         raise ValueError("--codes needs --tokenizer: the directory of the vocabulary to store codes of.")
@@ -40,9 +51,25 @@ def tokenize(arguments: TokenizeArguments) -> Corpus:
         shard_windows=arguments.shard_windows,
         fingerprint=None if tokenizer is None else tokenizer.vocabulary_fingerprint,
         inputs=train.inputs,
+        workers=arguments.workers,
     )
     logger.info("The corpus is in %s", arguments.output)
     return corpus
+
+
+def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
+    if arguments.tokenizer is None:
+        raise ValueError("--contigs needs --tokenizer: the directory of the vocabulary to store codes of.")
+    defaults = TokenizeArguments(output=arguments.output)
+    for name in _ONLY_WINDOWS:
+        if getattr(arguments, name) != getattr(defaults, name):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is about windows, and --contigs stores none: leave it out.")
+    genome = write_genome_codes(
+        arguments.fasta, arguments.output, load_tokenizer(arguments.tokenizer), workers=arguments.workers
+    )
+    logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
+    return genome
 
 
 def check_model_directory(directory: str):

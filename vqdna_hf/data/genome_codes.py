@@ -1,0 +1,246 @@
+"""The codes of whole genomes on disk, read back by contig and interval.
+
+    genome/
+      genome.json                 the manifest; "complete": true once every shard is there
+      shard-00000.parquet         contig, start, end (0-based, half-open), bases, codes_1, codes_2, ...
+
+A row is a piece of a contig: `piece_length` bases, or fewer at its end. Bases are stored beside the codes, because
+codes do not tell which bases were unknown, and because they serve any vocabulary. Codes are those of the whole contig,
+whatever the pieces; each level is a column of the smallest unsigned integers that hold it.
+
+All coordinates are 0-based and half-open.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator
+from operator import index
+from os import PathLike
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+
+from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
+from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
+from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
+
+
+MANIFEST = "genome.json"
+VERSION = 1
+
+_UNK = SPECIAL_TOKENS.index("[UNK]")
+# shards whose footers are kept in memory
+_MAX_OPEN = 16
+
+
+class GenomeCodesError(ValueError):
+    """Genome codes that are missing, unfinished or not the ones asked for, or an interval that is not among them."""
+
+
+def shard_path(directory: Path, number: int) -> Path:
+    """Where shard `number` is."""
+    return directory / f"shard-{number:05d}.parquet"
+
+
+def read_manifest(directory: Path) -> dict:
+    """The content of `genome.json`.
+
+    Raises:
+        GenomeCodesError: there is none, or it cannot be read.
+    """
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise GenomeCodesError(
+            f"{directory} holds no genome codes (no {MANIFEST}). Write them with `vqdna tokenize --contigs`."
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise GenomeCodesError(f"{path} is no manifest: {error}. Write the codes again, elsewhere.") from error
+
+
+class GenomeCodes:
+    """The codes of every base of one or several FASTA files, on disk.
+
+    Attributes:
+        directory: where they are.
+        manifest: the content of `genome.json`: `version`, `fingerprint`, `codebook_sizes`, `halo`, `piece_length`,
+            `shard_pieces`, `inputs` (`file`, `bytes` and `sha256` of each), `contigs`, `shards`, `versions`.
+
+    Example:
+
+    ```python
+    genome = GenomeCodes.load("hg38-codes")
+    genome.codes("chr21", 5_010_000, 5_010_512)  # (512, levels)
+    ```
+    """
+
+    def __init__(self, directory: Path, manifest: dict):
+        self.directory, self.manifest = Path(directory), manifest
+        self._vocabulary = CodeVocabulary(manifest["codebook_sizes"])
+        lengths = np.array(list(self.contigs.values()), dtype=np.int64)
+        pieces = -(-lengths // manifest["piece_length"])
+        self._first_rows = dict(zip(self.contigs, (np.cumsum(pieces) - pieces).tolist()))
+        # shard n holds the rows from _shard_rows[n] to _shard_rows[n + 1]
+        self._shard_rows = np.cumsum([0, *(shard["rows"] for shard in manifest["shards"])])
+        self._open: dict[int, tuple[pq.ParquetFile, np.ndarray]] = {}
+
+    @classmethod
+    def load(cls, directory: str | PathLike) -> "GenomeCodes":
+        """Open the codes of a genome.
+
+        Raises:
+            GenomeCodesError: there are none, or not all of them.
+        """
+        directory = Path(directory)
+        manifest = read_manifest(directory)
+        if manifest.get("version") != VERSION:
+            raise GenomeCodesError(
+                f"{directory} holds genome codes of version {manifest.get('version')}, but {VERSION} is needed."
+            )
+        if not manifest.get("complete"):
+            raise GenomeCodesError(
+                f"The genome codes in {directory} are unfinished. Run the command that began them once more, with the "
+                "same arguments: it keeps the shards that are there and writes the rest."
+            )
+        for number in range(len(manifest["shards"])):
+            if not shard_path(directory, number).is_file():
+                raise GenomeCodesError(
+                    f"{directory} lacks {shard_path(directory, number).name}. Copy it again, or write it again."
+                )
+        return cls(directory, manifest)
+
+    def __reduce__(self):
+        # open files stay behind, so that workers of a data loader open their own
+        return type(self), (self.directory, self.manifest)
+
+    def __repr__(self) -> str:
+        return f"GenomeCodes({len(self.contigs):,} contigs, {self.total_bases:,} bases, in {str(self.directory)!r})"
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """The length of each contig in bases, by name, in the order of the files."""
+        return self.manifest["contigs"]
+
+    @property
+    def total_bases(self) -> int:
+        """Bases of all contigs, unknown ones included."""
+        return sum(self.contigs.values())
+
+    @property
+    def codebook_sizes(self) -> list[int]:
+        """The number of codes of each level."""
+        return list(self.manifest["codebook_sizes"])
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the vocabulary that the codes are of."""
+        return self.manifest["fingerprint"]
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Refuse a vocabulary other than the one that the codes are of.
+
+        Raises:
+            GenomeCodesError: names both fingerprints.
+        """
+        if fingerprint != self.fingerprint:
+            raise GenomeCodesError(
+                f"The codes in {self.directory} are of the vocabulary {self.fingerprint}, but this vocabulary is "
+                f"{fingerprint}. Use the tokenizer they were made with, or tokenize the genome again."
+            )
+
+    def codes(self, contig: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        """The codes of an interval, as the network gives them for the whole contig; unknown bases have some too.
+
+        Args:
+            contig: its name.
+            start, end: the interval, 0-based and half-open; to the end of the contig where `end` is `None`.
+
+        Returns:
+            `np.ndarray` of `int64` and shape `(end - start, levels)`.
+
+        Raises:
+            GenomeCodesError: no such contig (names similar ones), or an interval that is not within it.
+        """
+        levels = [f"codes_{level + 1}" for level in range(len(self.codebook_sizes))]
+        return np.stack(self._read(levels, contig, start, end), axis=-1).astype(np.int64)
+
+    def ids(self, contig: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        """The tokenizer's ids of an interval, `int64` of shape `(end - start,)`; [UNK] where a base is unknown.
+
+        Args and errors: as for `codes`.
+        """
+        ids = self._vocabulary.ids(self.codes(contig, start, end))
+        ids[self.bases(contig, start, end) == UNKNOWN_ID] = _UNK
+        return ids
+
+    def bases(self, contig: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        """The nucleotide ids 0-4 of an interval, `uint8` of shape `(end - start,)`.
+
+        Args and errors: as for `codes`.
+        """
+        return self._read(["bases"], contig, start, end)[0]
+
+    def to_dataset(self) -> datasets.Dataset:
+        """All pieces as rows: `contig`, `start`, `end`, `bases`, `codes_1`, `codes_2` and so on, in the files' order.
+
+        They are memory-mapped; the uncompressed Arrow file behind that lies in the Hugging Face cache.
+        """
+        files = [str(shard_path(self.directory, number)) for number in range(len(self.manifest["shards"]))]
+        return datasets.load_dataset("parquet", data_files={"genome": files}, split="genome")
+
+    def _interval(self, contig: str, start: int, end: int | None) -> tuple[int, int]:
+        if contig not in self.contigs:
+            near = [name for name in self.contigs if name.endswith(f":{contig}")]
+            near = near or difflib.get_close_matches(str(contig), self.contigs, cutoff=0.5) or list(self.contigs)[:5]
+            raise GenomeCodesError(
+                f"There is no contig {contig!r} among the {len(self.contigs)} of {self.directory}. Similar: "
+                f"{', '.join(near)}."
+            )
+        length = self.contigs[contig]
+        start, end = index(start), length if end is None else index(end)
+        if not 0 <= start <= end <= length:
+            raise GenomeCodesError(
+                f"The interval {start}-{end} (0-based, half-open) is not within {contig}, which has {length} bases: "
+                f"0 <= start <= end <= {length} is needed."
+            )
+        return start, end
+
+    def _read(self, columns: list[str], contig: str, start: int, end: int | None) -> list[np.ndarray]:
+        """The values of some columns in an interval, each of shape `(end - start,)`."""
+        start, end = self._interval(contig, start, end)
+        length = self.manifest["piece_length"]
+        # an empty interval reads a piece all the same, for the types of its columns
+        first = min(start, self.contigs[contig] - 1) // length
+        last = max(first, (end - 1) // length)
+        parts: list[list[np.ndarray]] = [[] for _ in columns]
+        row = self._first_rows[contig]
+        for table in self._tables(columns, row + first, row + last + 1):
+            for values, column in zip(parts, columns):
+                values.append(table[column].combine_chunks().flatten().to_numpy())
+        return [np.concatenate(values)[start - first * length : end - first * length] for values in parts]
+
+    def _tables(self, columns: list[str], first: int, end: int) -> Iterator:
+        """Rows `first` to `end` of the whole genome, a row group at a time."""
+        while first < end:
+            number = int(np.searchsorted(self._shard_rows, first, side="right")) - 1
+            file, groups = self._shard(number)
+            before = int(self._shard_rows[number])
+            group = int(np.searchsorted(groups, first - before, side="right")) - 1
+            begin, stop = (before + int(groups[group + n]) for n in (0, 1))
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            yield table.slice(first - begin, min(end, stop) - first)
+            first = stop
+
+    def _shard(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
+        """A shard and the rows at which its row groups begin, and end."""
+        if number not in self._open:
+            file = pq.ParquetFile(shard_path(self.directory, number), memory_map=True)
+            rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            if len(self._open) >= _MAX_OPEN:
+                oldest, _ = self._open.pop(next(iter(self._open)))
+                oldest.close()
+            self._open[number] = file, np.cumsum([0, *rows])
+        return self._open[number]
