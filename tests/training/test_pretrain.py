@@ -147,6 +147,37 @@ def test_training_goes_on_from_a_model(tmp_path, corpus_dir, tokenizer_dir, mode
         assert torch.equal(values, weights(tmp_path)[name]), name
 
 
+def test_the_heads_run_where_something_is_labelled(monkeypatch, tmp_path, corpus_dir, tokenizer_dir):
+    """A quarter of each window, which makes the run's heads four times cheaper; its scores are of those positions."""
+    shapes, forward = [], VQDNAForMaskedLM.forward
+
+    def keep_shape(model, *args, **kwargs):
+        outputs = forward(model, *args, **kwargs)
+        shapes.append((int((kwargs["base_labels"] >= 0).sum()), outputs.logits.shape, outputs.base_logits.shape))
+        return outputs
+
+    monkeypatch.setattr(VQDNAForMaskedLM, "forward", keep_shape)
+    summary = pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path, masking="token", neighbour_steps=0))
+    assert len(shapes) > 4 and METRICS <= set(summary["eval"])
+    assert all(logits == (count, 24) and bases == (count, 4) and count for count, logits, bases in shapes)
+
+
+def test_options_of_speed_change_no_loss(tmp_path, corpus_dir, tokenizer_dir):
+    options = {
+        "plain": {},
+        "eager": {"attn_implementation": "eager", "gradient_checkpointing": True},
+        "bf16": {"bf16": True},  # which a CPU can do, too
+    }
+    losses = {}
+    for name, changes in options.items():
+        changes = {**changes, "masking": "token", "neighbour_steps": 0}
+        summary = pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / name, **changes))
+        losses[name] = summary["eval"]["loss"]
+        assert ("attn_implementation" in summary["arguments"]) == (name == "eager")
+    assert losses["eager"] == pytest.approx(losses["plain"], abs=1e-5)
+    assert losses["bf16"] == pytest.approx(losses["plain"], abs=0.02) and losses["bf16"] != losses["plain"]
+
+
 # adapters
 
 
@@ -212,6 +243,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path, corpus_dir, tokenizer_dir
         ({"masking": "span", "span_length": 9}, "at least 33"),
         ({"masking": "words"}, "no masking 'words'"),
         ({"preset": "huge"}, "no encoder preset 'huge'"),
+        ({"attn_implementation": "telepathy"}, "--attn-implementation telepathy cannot be used here"),
     ]:
         with pytest.raises(ValueError, match=message):
             pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / "out", **changes))
