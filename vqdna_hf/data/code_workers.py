@@ -28,8 +28,8 @@ _state: dict = {}
 class CodeWorkers:
     """Runs `function(tokenizer, task)` for many tasks, in worker processes or, with one worker, in this process.
 
-    Use it as a context manager. A script that uses more than one worker keeps its own work behind
-    `if __name__ == "__main__":`, as always with spawned processes.
+    Use it as a context manager; entered once more within itself, it stays open. A script that uses more than one worker
+    keeps its own work behind `if __name__ == "__main__":`, as always with spawned processes.
 
     Args:
         tokenizer: anything that can be pickled, on the CPU where there are several workers.
@@ -50,9 +50,26 @@ class CodeWorkers:
         self.tokenizer, self.workers = tokenizer, workers
         self._pool: ProcessPoolExecutor | None = None
         self._alive: Connection | None = None
+        self._depth = 0
+
+    @classmethod
+    def of(cls, tokenizer, workers: "int | CodeWorkers") -> "CodeWorkers":
+        """Workers for a tokenizer: new ones, or those given.
+
+        Raises:
+            ValueError: no worker, or workers of another tokenizer.
+        """
+        if not isinstance(workers, cls):
+            return cls(tokenizer, workers)
+        if workers.tokenizer is not tokenizer:
+            raise ValueError(
+                "These workers were begun with another tokenizer. Give them the one they were begun with."
+            )
+        return workers
 
     def __enter__(self) -> "CodeWorkers":
-        if self.workers > 1:
+        self._depth += 1
+        if self.workers > 1 and self._pool is None:
             context = get_context("spawn")
             watched, self._alive = context.Pipe(duplex=False)
             # subtle: pickled once and here, so that what cannot be pickled is an error of this process
@@ -61,7 +78,8 @@ class CodeWorkers:
         return self
 
     def __exit__(self, *_):
-        if self._pool is not None:
+        self._depth -= 1
+        if self._pool is not None and not self._depth:
             self._alive.close()  # workers end at once, be it in the middle of a task
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from .code_workers import CodeWorkers, check_workers
+from .code_workers import CodeWorkers
 from .fasta import GenomeBases
 from .windows import iter_windows
 
@@ -59,7 +59,7 @@ def write_corpus(
     fingerprint: str | None = None,
     inputs: list[dict] | None = None,
     progress: bool = True,
-    workers: int = 1,
+    workers: int | CodeWorkers = 1,
 ) -> "Corpus":
     """Cut genomes into windows and write them to disk; called again with the same arguments, finish what was begun.
 
@@ -73,7 +73,7 @@ def write_corpus(
         shard_windows: windows a file.
         fingerprint: of the vocabulary; required with codes, which are worthless to any other vocabulary.
         inputs: `[{"file": name, "bases": count}, ...]`; by default what `genome_train` was read from.
-        workers: processes that tokenize, see `CodeWorkers`; the corpus is the same for any number.
+        workers: number of processes that tokenize, or open `CodeWorkers`; the corpus is the same for any number.
 
     Returns:
         The finished corpus.
@@ -84,7 +84,7 @@ def write_corpus(
         ValueError: arguments that contradict each other.
         ChildProcessError: a worker died.
     """
-    check_workers(workers)
+    workers = CodeWorkers.of(tokenizer, workers)
     if with_codes and (tokenizer is None or fingerprint is None):
         raise ValueError(
             "Codes need a tokenizer and the fingerprint of its vocabulary; pass both, or with_codes=False."
@@ -111,7 +111,7 @@ def write_corpus(
     total = sum(genome.total_bases for genome in genomes.values())
     with (
         tqdm(total=total, desc="Writing corpus", unit="base", unit_scale=True, disable=not progress) as bar,
-        CodeWorkers(tokenizer, workers if with_codes else 1) as pool,
+        workers as pool,
     ):
         encode = pool if with_codes else None
         manifest["splits"] = {

@@ -24,7 +24,7 @@ import transformers
 from tqdm.auto import tqdm
 
 from .. import __version__
-from .code_workers import CodeWorkers, check_workers
+from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .corpus import _is_whole, _short, _write_json
 from .fasta import FastaError, _check_file
@@ -39,7 +39,7 @@ def write_genome_codes(
     paths: list[str | PathLike],
     output: str | PathLike,
     tokenizer,
-    workers: int = 1,
+    workers: int | CodeWorkers = 1,
     piece_length: int = 65_536,
     shard_pieces: int = 128,
     progress: bool = True,
@@ -50,7 +50,8 @@ def write_genome_codes(
         paths: FASTA files, plain or gzip/bgzip-compressed.
         output: the directory to write.
         tokenizer: a `VQDNATokenizer`.
-        workers: processes that encode, see `CodeWorkers`. It may differ between the parts of one run.
+        workers: number of processes that encode; it may differ between the parts of one run. Or open `CodeWorkers`,
+            which serve several genomes.
         piece_length: bases of a row, at most; memory grows with it and with `workers`, and with nothing else.
         shard_pieces: row groups of a file, of `piece_length` to twice as many bases each: what an interrupted run
             loses at most.
@@ -66,7 +67,7 @@ def write_genome_codes(
     """
     paths, output = _checked([paths] if isinstance(paths, (str, PathLike)) else paths), Path(output)
     codec = tokenizer.codec
-    check_workers(workers)
+    workers = CodeWorkers.of(tokenizer, workers)
     if piece_length < max(1, codec.config.halo) or shard_pieces < 1:
         raise ValueError(
             f"piece_length is {piece_length} and shard_pieces {shard_pieces}, but pieces of at least "
@@ -91,7 +92,7 @@ def write_genome_codes(
     manifest["shards"] = _plan(manifest["contigs"], piece_length, shard_pieces)
     output.mkdir(parents=True, exist_ok=True)
     _write_json(output / MANIFEST, manifest)
-    _write_shards(paths, output, manifest, tokenizer, workers, progress)
+    _write_shards(paths, output, manifest, workers, progress)
     _write_json(output / MANIFEST, manifest | {"complete": True})
     return GenomeCodes.load(output)
 
@@ -164,7 +165,7 @@ def _plan(contigs: dict[str, int], piece_length: int, shard_pieces: int) -> list
     return shards
 
 
-def _write_shards(paths: list[Path], output: Path, manifest: dict, tokenizer, workers: int, progress: bool):
+def _write_shards(paths: list[Path], output: Path, manifest: dict, workers: CodeWorkers, progress: bool):
     shards = manifest["shards"]
     whole = [_is_whole(shard_path(output, number), shard["rows"]) for number, shard in enumerate(shards)]
     bar = tqdm(
@@ -176,7 +177,7 @@ def _write_shards(paths: list[Path], output: Path, manifest: dict, tokenizer, wo
         disable=not progress,
     )
     tasks = _tasks(paths, manifest, whole)
-    with bar, CodeWorkers(tokenizer, workers) as pool:
+    with bar, workers as pool:
         results = pool.map(encode_pieces, tasks)
         for number, (shard, done) in enumerate(zip(shards, whole)):
             if not done:
