@@ -73,8 +73,8 @@ class CodebookCallback(TrainerCallback):
 class VQDNACodecTrainer(RecordingTrainer):
     """Learns a vocabulary, logging every part of the loss, and usage and perplexity per level.
 
-    The codebooks make one EMA step per optimizer step, of all its micro-batches and processes together, and the loss is
-    a mean over all bases of that step: how its windows are spread over processes and micro-batches changes nothing.
+    The codebooks make one EMA step per optimizer step, of all its micro-batches and processes together, and the loss
+    is a mean over all bases of that step: how its windows are spread over processes and micro-batches changes nothing.
 
     Raises:
         ValueError: FSDP is asked for.

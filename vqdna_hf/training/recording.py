@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from ..hub.model_card import write_card_of_run
+from .launched import LaunchedTrainer, start_processes
 
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ _PRODUCTS = ("tokenizer_config.json", "probe.json")
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
 
 
-class RecordingTrainer(Trainer):
+class RecordingTrainer(LaunchedTrainer):
     """A `Trainer` that logs averages of named values, weighted by how many positions each stands for.
 
     A subclass calls `record` inside `compute_loss`. The averages since the last log join the training log, those of an
@@ -211,7 +212,8 @@ def check_same_run(output: Path, name: str, settings: dict, resume: bool):
         if different:
             changes = "; ".join(f"{key}: {before.get(key)!r} then, {settings[key]!r} now" for key in different)
             raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
-    write_json(path, settings)
+    if start_processes().is_main_process:
+        write_json(path, settings)
 
 
 def package_versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import RunArguments, TrainTokenizerArguments
 from .codec_trainer import VQDNACodecTrainer
+from .launched import refuse_fsdp
 from .recording import check_same_run, eval_scores, find_checkpoint, finish_run, windows_per_step
 
 
@@ -109,8 +110,9 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
 
     Raises:
         ValueError: no FASTA file, an unknown preset or recipe, an unfinished run in the output directory, or a wrong
-            FASTA file (`FastaError`).
+            FASTA file (`FastaError`), or FSDP is asked for.
     """
+    refuse_fsdp("Learning a vocabulary")
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
     check_held_out(arguments.eval_contigs, arguments.eval_fraction)
