@@ -49,7 +49,8 @@ class VQDNAPretrainTrainer(RecordingTrainer):
     """Masks each batch on the model's device, and logs loss and accuracy of every level and of the base head.
 
     The heads run on the labelled positions alone. Windows of a corpus are as long as one another but for the last of
-    each contig, so that next to nothing of a batch is padding, and nothing would be gained by packing them.
+    each contig: of windows of 512 bases in batches of 64, padding is 0.004 % (human), 0.03 % (yeast) and 0.6 % (1331
+    windows of short virus genomes) of the positions, so that nothing would be gained by packing them.
     """
 
     def _prepare_inputs(self, inputs):
