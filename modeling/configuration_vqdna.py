@@ -1,6 +1,7 @@
 """Configurations of VQDNA (https://huggingface.co/papers/2405.10812): the codec, which learns the vocabulary, and the
 encoder, which reads it. Every rule that ties two fields together is checked here, with both numbers in the message."""
 
+import copy
 import math
 
 from huggingface_hub.dataclasses import strict
@@ -65,12 +66,19 @@ ENCODER_PRESETS = {
         "max_position_embeddings": 512,
     },
 }
+# for long sequences: every layer sees a window only, half of `local_attention` to either side (n layers: n times
+# that), where else every third layer sees the whole, in a time that grows with the square of the length
+_LAYERS = {"paper": 12, "small": 2}
+ENCODER_PRESETS |= {
+    f"{name}-local": ENCODER_PRESETS[name] | {"layer_types": ["sliding_attention"] * layers}
+    for name, layers in _LAYERS.items()
+}
 
 
 def _preset(presets: dict, name: str, kind: str) -> dict:
     if name not in presets:
         raise ValueError(f"There is no {kind} preset {name!r}; choose one of {', '.join(sorted(presets))}.")
-    return dict(presets[name])
+    return copy.deepcopy(presets[name])
 
 
 @strict
@@ -311,7 +319,10 @@ class VQDNAConfig(PreTrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, codec_config=None, **overrides) -> "VQDNAConfig":
-        """Build one of the named encoders (`paper`, `paper-bert`, `small`, `tiny`) over a codec configuration.
+        """Build one of the named encoders over a codec configuration.
+
+        `paper`, `paper-bert`, `small`, `tiny`; and `paper-local` and `small-local`, whose layers all see a window only
+        (64 and 32 bases to either side in each layer), for sequences of 32,000 bases and more: see `block_local`.
 
         Without `codec_config` the codec of the nearest name is taken (`paper-vq` for the paper's encoders).
 
@@ -319,7 +330,8 @@ class VQDNAConfig(PreTrainedConfig):
             ValueError: no preset has that name.
         """
         encoder = encoder_config_from_preset(name)
-        codec = VQDNACodecConfig.from_preset(name if name in CODEC_PRESETS else "paper-vq")
+        nearest = name.removesuffix("-local")
+        codec = VQDNACodecConfig.from_preset(nearest if nearest in CODEC_PRESETS else "paper-vq")
         return cls(codec_config=codec_config or codec, encoder_config=encoder, **overrides)
 
     def validate_architecture(self):
@@ -393,7 +405,7 @@ def validate_head(config: PreTrainedConfig, poolings: tuple[str, ...] = POOLINGS
 
 
 def encoder_config_from_preset(name: str) -> PreTrainedConfig:
-    """The stock configuration behind `VQDNAConfig.from_preset(name)`: `paper`, `paper-bert`, `small`, `tiny`.
+    """The stock configuration behind `VQDNAConfig.from_preset(name)`.
 
     Raises:
         ValueError: no preset has that name.

@@ -6,6 +6,7 @@ Notation used for tensor shapes: b: batch, l: length (special tokens included), 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from .configuration_vqdna import NUM_SPECIAL_TOKENS
 from .nucleotides_vqdna import (
@@ -16,6 +17,9 @@ from .nucleotides_vqdna import (
     UNKNOWN_ID,
     sequence_mask,
 )
+
+
+POOLING_PIECE = 16_384  # positions that are pooled at a time
 
 
 def pack_codes(codes: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
@@ -125,21 +129,55 @@ class VQDNAPooling(nn.Module):
             return hidden_states[torch.arange(first.shape[0], device=first.device), first]
         pooled = []
         if self.kind in ("mean", "mean+max"):
-            weights = mask.unsqueeze(-1).to(hidden_states.dtype)
-            pooled.append((hidden_states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1))
+            pooled.append(_mean(hidden_states, mask))
         if self.kind in ("max", "mean+max"):
-            pooled.append(_masked_max(hidden_states, mask))
+            pooled.append(_maxima(hidden_states, torch.where(mask, 0, -1), 1))
         if self.kind == "bins":
             places = (mask.cumsum(dim=1) - 1).clamp(min=0)
             bins = places * self.bins // mask.sum(dim=1, keepdim=True).clamp(min=1)
-            pooled.extend(_masked_max(hidden_states, mask & (bins == part)) for part in range(self.bins))
+            pooled.append(_maxima(hidden_states, bins.masked_fill(~mask, -1), self.bins))
         return torch.cat(pooled, dim=-1)
+
+
+def _mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean over the positions where the mask is true; `(b, h)`."""
+    # subtle: split, not sliced: the gradient of every slice would be as long as the whole
+    pieces = zip(hidden_states.split(POOLING_PIECE, dim=1), mask.unsqueeze(-1).split(POOLING_PIECE, dim=1))
+    wide = torch.promote_types(hidden_states.dtype, torch.float32)  # bfloat16 cannot count to a thousand
+    total = sum((states * inside).sum(dim=1, dtype=wide) for states, inside in pieces)
+    return (total / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(hidden_states.dtype)
+
+
+def _maxima(hidden_states: torch.Tensor, groups: torch.Tensor, number: int) -> torch.Tensor:
+    """The maximum of each group of positions, concatenated; `(b, number * h)`. An empty group gives 0.
+
+    Args:
+        groups (`torch.LongTensor` of shape `(b, l)`): the group of each position, -1 for none.
+    """
+    pieces = list(zip(hidden_states.split(POOLING_PIECE, dim=1), groups.split(POOLING_PIECE, dim=1)))
+    found = []
+    for part in range(number):
+        # a group is a run of positions: most pieces hold nothing of it
+        maxima = [_piece_max(*piece, part, len(pieces) > 1) for piece in pieces if _holds(piece[1], part, pieces)]
+        largest = torch.stack(maxima).amax(dim=0) if maxima else torch.zeros_like(hidden_states[:, 0])
+        found.append(largest.masked_fill(~(groups == part).any(dim=1, keepdim=True), 0))
+    return torch.cat(found, dim=-1)
+
+
+def _holds(groups: torch.Tensor, part: int, pieces: list) -> bool:
+    return len(pieces) == 1 or bool((groups == part).any())
+
+
+def _piece_max(states: torch.Tensor, groups: torch.Tensor, part: int, again: bool) -> torch.Tensor:
+    """The maximum of a group within a piece; what its gradient needs is kept, or made `again`."""
+    if again and torch.is_grad_enabled():
+        return checkpoint(_masked_max, states, groups == part, use_reentrant=False, preserve_rng_state=False)
+    return _masked_max(states, groups == part)
 
 
 def _masked_max(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     lowest = torch.finfo(hidden_states.dtype).min
-    largest = hidden_states.masked_fill(~mask.unsqueeze(-1), lowest).amax(dim=1)
-    return largest.masked_fill(~mask.any(dim=1, keepdim=True), 0)
+    return hidden_states.masked_fill(~mask.unsqueeze(-1), lowest).amax(dim=1)
 
 
 class VQDNAClassificationHead(nn.Module):
