@@ -115,6 +115,8 @@ def main() -> None:
     parser = add_arguments(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--steps", type=int, default=50, help="training steps of the comparison")
     parser.add_argument("--batch", type=int, default=16, help="windows per process and step of two processes")
+    parser.add_argument("--dtypes", nargs="+", default=["float64", "float32"], help="precisions of the comparison")
+    parser.add_argument("--no-speed", action="store_true", help="leave out the throughput")
     options = parser.parse_args()
     figures = []
     common = {"preset": "tiny", "steps": options.steps, "length": LENGTH, "kmeans": True, "threads": options.threads}
@@ -123,6 +125,8 @@ def main() -> None:
         fasta = simulated_fasta(folder)
         cases = [("float64", 0.0, "<= 1e-8"), ("float64", 0.05, ""), ("float32", 0.0, ""), ("float32", 0.05, "")]
         for number, (dtype, restart, bar) in enumerate(cases):
+            if dtype not in options.dtypes:
+                continue
             case = {**common, "dtype": dtype, "restart_threshold": restart}
             one, _ = launch({**case, "batch": 2 * options.batch}, 1, fasta, folder / f"{number}-1")
             two, _ = launch({**case, "batch": options.batch}, 2, fasta, folder / f"{number}-2")
@@ -139,13 +143,14 @@ def main() -> None:
         speed = {**common, "preset": "small", "kmeans": False, "dtype": "float32", "restart_threshold": 0.05}
         speed |= {"steps": 12, "length": 128, "batch": 16}
         rates: dict[int, list[float]] = {1: [], 2: []}
-        for turn in range(max(1, options.rounds // 3)):
+        for turn in range(0 if options.no_speed else max(1, options.rounds // 3)):
             for processes in (1, 2):
                 _, seconds = launch(speed, processes, fasta, folder / f"speed-{turn}-{processes}")
                 rates[processes].append(speed["steps"] * speed["batch"] * speed["length"] * processes / seconds)
-        one, two = (sorted(rates[processes])[len(rates[processes]) // 2] for processes in (1, 2))
-        detail = f"{two / 1e3:.1f} and {one / 1e3:.1f} thousand bases a second; preset small, 16 windows a process"
-        figures.append(Figure("stage 1, bases a second, 2 processes / 1 process", two / one, "", detail))
+        if not options.no_speed:
+            one, two = (sorted(rates[processes])[len(rates[processes]) // 2] for processes in (1, 2))
+            detail = f"{two / 1e3:.1f} and {one / 1e3:.1f} thousand bases a second; preset small, 16 windows a process"
+            figures.append(Figure("stage 1, bases a second, 2 processes / 1 process", two / one, "", detail))
     notes = [f"{options.steps} steps, k-means before the first and after half of them, gloo, one machine."]
     report("Many processes", figures, options, notes)
 

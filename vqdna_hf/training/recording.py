@@ -201,18 +201,20 @@ def read_json(path: Path) -> dict:
 def check_same_run(output: Path, name: str, settings: dict, resume: bool):
     """Record a run's settings in `output`, or make sure that a resumed run has the ones it began with.
 
+    The number of processes is one of them: with another one, the steps to come would see other windows.
+
     Raises:
         ValueError: names the settings that differ.
     """
-    path = output / name
-    settings = json.loads(json.dumps(settings))
+    path, state = output / name, start_processes()
+    settings = {**json.loads(json.dumps(settings)), "processes": state.num_processes}
     if resume and path.is_file():
-        before = read_json(path)
+        before = {"processes": state.num_processes, **read_json(path)}
         different = [key for key in settings if before.get(key) != settings[key]]
         if different:
             changes = "; ".join(f"{key}: {before.get(key)!r} then, {settings[key]!r} now" for key in different)
             raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
-    if start_processes().is_main_process:
+    if state.is_main_process:
         write_json(path, settings)
 
 
