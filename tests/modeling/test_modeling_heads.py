@@ -6,6 +6,7 @@ import torch
 from test_modeling_common import CLS, PAD, SEP, ragged_nucleotides, tiny_model
 
 from vqdna_hf import VQDNACodecConfig, VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNAForTokenClassification
+from vqdna_hf.modeling import heads_vqdna
 from vqdna_hf.modeling.configuration_vqdna import POOLINGS
 from vqdna_hf.modeling.heads_vqdna import (
     VQDNAPooling,
@@ -133,6 +134,33 @@ def test_pooling_ignores_what_is_no_base(kind):
         assert torch.allclose(pooling(changed, mask), expected, atol=1e-6)
     nothing = pooling(states, torch.zeros_like(mask))
     assert (nothing == 0).all()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", [kind for kind in POOLINGS if kind != "cls"])
+def test_pooling_in_pieces(kind, side, monkeypatch):
+    """The same vectors and gradients as of the whole, also where many positions share the maximum."""
+    mask = base_mask(None, ragged_nucleotides([0, 7, 40, 61], side), None)
+    states = torch.randn(*mask.shape, 6).round(decimals=1) - 3
+    weights, results = torch.randn(4, VQDNAPooling(kind, 8).output_size(6)), []
+    for piece in (1000, 5, 17, 62):
+        monkeypatch.setattr(heads_vqdna, "POOLING_PIECE", piece)
+        inputs = states.clone().requires_grad_()
+        pooled = VQDNAPooling(kind, 8)(inputs, mask)
+        (pooled * weights).sum().backward()
+        results.append((pooled.detach(), inputs.grad))
+    for pooled, gradient in results[1:]:
+        assert torch.allclose(pooled, results[0][0], atol=1e-6)
+        # equal maxima share the gradient, first between the pieces and then within: its sum is the same
+        assert torch.allclose(gradient.sum(dim=1), results[0][1].sum(dim=1), atol=1e-5)
+        if kind == "mean":
+            assert torch.allclose(gradient, results[0][1], atol=1e-6)
+    distinct = torch.randn(*mask.shape, 6, requires_grad=True)
+    gradients = []
+    for piece in (1000, 5):
+        monkeypatch.setattr(heads_vqdna, "POOLING_PIECE", piece)
+        gradients.append(torch.autograd.grad((VQDNAPooling(kind, 8)(distinct, mask) * weights).sum(), distinct)[0])
+    assert torch.allclose(*gradients, atol=1e-6)
 
 
 def test_base_mask_from_every_input():
