@@ -52,7 +52,8 @@ def cached_codes(
     of another kind is written again. Where nothing can be written, the codes are computed for this process alone.
 
     Args:
-        tokenizer: its network runs where it is, on a CPU or a GPU.
+        tokenizer: its network runs where it is. A CPU and a GPU may settle a near-tie between two codes differently;
+            the codes that were kept first count.
         sequences: nucleotide ids 0-4, each of shape `(length,)`, encoded alone.
         cache_dir: see `cache_directory`.
 

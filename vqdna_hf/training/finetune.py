@@ -168,7 +168,7 @@ def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -
     train_lengths = lengths["train"] if grouped["train"] else None
     if arguments.mode == "end-to-end" or not arguments.cache_codes:
         return parts, TaskCollator(), train_lengths
-    tokenizer.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer.to(PartialState().device if torch.cuda.is_available() else "cpu")
     sets = {}
     for name, part in parts.items():
         other = arguments.rc_augment if name == "train" else arguments.strand_average
