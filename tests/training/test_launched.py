@@ -2,10 +2,12 @@
 
 import time
 
+import numpy as np
 import pytest
-from tiny_runs import tokenizer_arguments
+from tiny_runs import tokenizer_arguments, write_fasta
 
 from vqdna_hf.training import launched
+from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 
@@ -52,3 +54,21 @@ def test_stage_1_refuses_fsdp(monkeypatch, tmp_path, genome_fasta):
     with pytest.raises(ValueError, match="Learning a vocabulary cannot run under FSDP.*--multi_gpu"):
         train_tokenizer(tokenizer_arguments(genome_fasta, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_step_is_the_same_however_its_unknown_bases_are_spread(monkeypatch, tmp_path):
+    """Every base of a step counts once, however many micro-batches or processes compute it; here: micro-batches."""
+    rng, logged = np.random.default_rng(1), []
+    contigs = [rng.integers(0, 4, 4000).astype(np.uint8) for _ in range(3)]
+    for contig in contigs:
+        contig[500:2500] = 4  # windows with very different numbers of known bases
+    fasta = write_fasta(tmp_path / "gaps.fa", contigs)
+    log = VQDNACodecTrainer.log
+    monkeypatch.setattr(VQDNACodecTrainer, "log", lambda self, logs, *rest: (logged.append(logs), log(self, logs)))
+    common = {"max_steps": 1, "warmup_steps": 0, "learning_rate": 0.0, "kmeans": False, "restart_threshold": 0.0}
+    for name, parts in (("whole", (8, 1)), ("parts", (2, 4))):
+        sizes = {"batch_size": parts[0], "gradient_accumulation_steps": parts[1]}
+        train_tokenizer(tokenizer_arguments(fasta, tmp_path / name, **common, **sizes))
+    whole, parts = (logs for logs in logged if "grad_norm" in logs)
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+    assert float(parts["grad_norm"]) == pytest.approx(float(whole["grad_norm"]), rel=1e-4)
