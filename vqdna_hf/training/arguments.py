@@ -100,7 +100,9 @@ class PretrainArguments(RunArguments):
     corpus: str = required("directory that `vqdna tokenize` wrote")
     tokenizer: str = required("tokenizer directory")
     model: str | None = option(None, "pre-trained model to go on from; a new encoder when not given")
-    preset: str = option("small", "encoder: paper, paper-bert, small, paper-local or small-local (long sequences), or tiny, for tests")
+    preset: str = option(
+        "small", "encoder: paper, paper-bert, small, paper-local, small-local, or tiny, which is for tests"
+    )
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and `token` masking")
     masking: str = option("base", "base (hide bases, then tokenize), token (the paper's) or span")
     mask_ratio: float = option(0.25, "fraction of the bases to predict")
