@@ -28,8 +28,8 @@ _state: dict = {}
 class CodeWorkers:
     """Runs `function(tokenizer, task)` for many tasks, in worker processes or, with one worker, in this process.
 
-    Use it as a context manager; entered once more within itself, it stays open. A script that uses more than one worker
-    keeps its own work behind `if __name__ == "__main__":`, as always with spawned processes.
+    Use it as a context manager; entered once more within itself, it stays open. A script that uses more than one
+    worker keeps its own work behind `if __name__ == "__main__":`, as always with spawned processes.
 
     Args:
         tokenizer: anything that can be pickled, on the CPU where there are several workers.
