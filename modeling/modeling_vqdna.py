@@ -41,6 +41,8 @@ logger = logging.get_logger(__name__)
 
 # bases of a batch, and of a row at the least, that the codec encodes at a time
 CODEC_PIECE, MIN_CODEC_PIECE = 32_768, 1_024
+# positions of a row that an encoder of local layers only reads at a time, without gradients
+ENCODER_PIECE = 32_768
 
 # weights of the other heads, which a model opened with one head leaves in the file without a word
 _MASKED_HEAD = [r"^head\.", r"^level_decoder\.", r"^base_decoder\."]
@@ -197,14 +199,43 @@ class VQDNAModel(VQDNAPreTrainedModel):
         given = [name for name, value in inputs.items() if value is not None]
         if len(given) != 1:
             raise ValueError(f"Give exactly one of {', '.join(inputs)}, not {' and '.join(given) or 'none'}.")
+        nucleotide_ids = hide_padding(nucleotide_ids, attention_mask)
+        if nucleotide_ids is not None and self.config.freeze_codec:
+            input_ids, nucleotide_ids = self.encode_nucleotides(nucleotide_ids), None
+        length = next(value.shape[1] for value in (input_ids, nucleotide_ids, inputs_embeds) if value is not None)
+        self._check_length(length)
+        kwargs |= self._wanted_outputs(kwargs)
+        reach = self._reach(kwargs)
+        if nucleotide_ids is not None or reach is None or length <= ENCODER_PIECE:
+            return self._encode(input_ids, attention_mask, nucleotide_ids, inputs_embeds, **kwargs)
+        states = []
+        for start in range(0, length, ENCODER_PIECE):
+            left, stop = max(0, start - reach), min(start + ENCODER_PIECE, length)
+            given = (input_ids, attention_mask, None, inputs_embeds)
+            given = (None if value is None else value[:, left : stop + reach] for value in given)
+            places = torch.arange(left, min(stop + reach, length), device=self.projection.weight.device)
+            piece = self._encode(*given, position_ids=places.unsqueeze(0), **kwargs).last_hidden_state
+            states.append(piece[:, start - left : stop - left].clone())  # or the whole piece would stay in memory
+        return BaseModelOutput(torch.cat(states, dim=1))
+
+    def _encode(self, input_ids, attention_mask, nucleotide_ids, inputs_embeds, **kwargs) -> BaseModelOutput:
         if inputs_embeds is None:
-            inputs_embeds, special = self.embed(input_ids, hide_padding(nucleotide_ids, attention_mask))
+            inputs_embeds, special = self.embed(input_ids, nucleotide_ids)
             if attention_mask is None:
                 attention_mask = (special != self.config.pad_token_id).long()
-        self._check_length(inputs_embeds.shape[1])
-        kwargs |= self._wanted_outputs(kwargs)
         outputs = self.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **kwargs)
         return BaseModelOutput(outputs.last_hidden_state, outputs.hidden_states, outputs.attentions)
+
+    def _reach(self, kwargs: dict) -> int | None:
+        """How far, in positions, anything reaches through the encoder; `None` if it cannot run in pieces."""
+        config = self.encoder.config
+        if config.model_type != "modernbert" or set(config.layer_types) != {"sliding_attention"}:
+            return None
+        if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
+            return None
+        if kwargs["output_hidden_states"] or kwargs["output_attentions"] or "position_ids" in kwargs:
+            return None
+        return config.num_hidden_layers * config.sliding_window
 
     def _check_length(self, length: int):
         # subtle: only learned positions end somewhere; rotary ones, as ModernBERT's, go on

@@ -265,3 +265,26 @@ def test_the_codec_in_pieces(side, monkeypatch):
         monkeypatch.setattr(modeling_vqdna, "CODEC_PIECE", 3 * piece)
         monkeypatch.setattr(modeling_vqdna, "MIN_CODEC_PIECE", piece)
         assert torch.equal(model.encode_nucleotides(batch), whole)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_local_encoder_in_pieces(side, monkeypatch):
+    """Without gradients; from any input, to the states of the whole. Its memory is that of a piece."""
+    config = tiny_config(encoder_config=encoder(8, [LOCAL, LOCAL, LOCAL]).config.to_dict())
+    torch.manual_seed(0)
+    model = VQDNAModel(config).eval()
+    model.set_attn_implementation(BLOCK_LOCAL)
+    batch = ragged_nucleotides([40, 300, 301], side)
+    mask, real, ids = (batch != PAD).long(), batch != PAD, model.encode_nucleotides(batch)
+    inputs = [{"nucleotide_ids": batch}, {"input_ids": ids}, {"nucleotide_ids": batch, "attention_mask": mask}]
+    inputs.append({"inputs_embeds": model.embed(ids, None)[0].detach(), "attention_mask": mask})
+    for given in inputs:
+        whole = model(**given).last_hidden_state.detach()
+        for piece in (50, 101, 302):
+            monkeypatch.setattr(modeling_vqdna, "ENCODER_PIECE", piece)
+            with torch.no_grad(), LargestTensor() as record:
+                pieces = model(**given).last_hidden_state
+            assert (pieces - whole)[real].abs().max() < TOLERANCE
+            assert piece > 50 or "nucleotide_ids" in given or record.largest <= whole.numel()
+            with torch.no_grad():  # all of them are asked for: not in pieces
+                assert len(model(**given, output_hidden_states=True).hidden_states) == 4
