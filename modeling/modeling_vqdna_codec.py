@@ -20,6 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_vqdna import VQDNACodecConfig
+from .encoding_vqdna import StripEncoder, encode_sequences, runs_in_tiles
 from .nucleotides_vqdna import (
     MASK_NUCLEOTIDE_ID,
     PAD_NUCLEOTIDE_ID,
@@ -308,8 +309,14 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         Returns:
             `torch.LongTensor` of shape `(batch_size, length, levels)`; 0 at positions outside the sequence.
         """
-        codes, _, _ = self.quantizer.quantize(self.latents(nucleotide_ids, attention_mask))
-        return codes * sequence_mask(nucleotide_ids, attention_mask).unsqueeze(-1)
+        mask = sequence_mask(nucleotide_ids, attention_mask)
+        if nucleotide_ids.device.type == "cpu" and runs_in_tiles(self.encoder):
+            rows = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID).to(torch.uint8).numpy()
+            found = self.encode_sequences(list(rows))
+            codes = torch.from_numpy(np.stack(found)) if found else nucleotide_ids.new_zeros(*mask.shape, 1)
+        else:
+            codes, _, _ = self.quantizer.quantize(self.latents(nucleotide_ids, attention_mask))
+        return codes * mask.unsqueeze(-1)
 
     @torch.no_grad()
     def decode(self, codes: torch.LongTensor, mask: torch.Tensor | None = None) -> torch.FloatTensor:
@@ -326,37 +333,36 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         with exact_float32(codes.device.type):
             return self.decoder(self.quantizer.lookup(codes), mask.unsqueeze(-1))
 
+    @torch.compiler.disable
+    @torch.no_grad()
     def encode_sequences(
-        self, sequences: list[np.ndarray], batch_bases: int = 16_384, chunk_length: int = 8_192
+        self,
+        sequences: list[np.ndarray],
+        batch_bases: int | None = None,
+        chunk_length: int = 8_192,
+        precision: str = "float32",
+        network=None,
     ) -> list[np.ndarray]:
-        """Encode sequences of any lengths: sorted by length, batched, the long ones in pieces with a halo.
+        """Encode sequences of any lengths: laid end to end, without padding, the long ones in pieces with a halo.
 
         Args:
             sequences: nucleotide ids 0-5, each of shape `(length,)`.
-            batch_bases: bases of one network pass, padding included.
+            batch_bases: bases of one network pass; what suits the device when not given.
             chunk_length: bases of a piece before its halo; pieces give exactly the codes of the whole.
+            precision: see [`StripEncoder`]; `bfloat16` gives some other codes.
+            network: see [`StripEncoder`].
 
         Returns:
             One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
+
+        Raises:
+            ValueError: no such precision.
         """
-        halo = self.config.halo
-        codes = [np.zeros((len(sequence), self.config.num_levels), dtype=np.int64) for sequence in sequences]
-        pieces = [
-            (row, start, min(start + chunk_length, len(sequence)))
-            for row, sequence in enumerate(sequences)
-            for start in range(0, len(sequence), chunk_length)
-        ]
-        pieces.sort(key=lambda piece: piece[2] - piece[1])
-        for batch in _batches([end - start + 2 * halo for _, start, end in pieces], batch_bases):
-            spans = [(row, max(0, start - halo), start, end) for row, start, end in (pieces[i] for i in batch)]
-            windows = [sequences[row][left : end + halo] for row, left, _, end in spans]
-            padded = np.full((len(windows), max(map(len, windows))), PAD_NUCLEOTIDE_ID, dtype=np.int64)
-            for i, window in enumerate(windows):
-                padded[i, : len(window)] = window
-            encoded = self.encode(torch.from_numpy(padded).to(self.device)).cpu().numpy()
-            for i, (row, left, start, end) in enumerate(spans):
-                codes[row][start:end] = encoded[i, start - left : end - left]
-        return codes
+        strips = StripEncoder(self, precision, network)
+        capacity = batch_bases or strips.strip
+        # a piece fits on a strip together with its halos
+        chunk = min(chunk_length, max(1, capacity - 2 * self.config.halo))
+        return encode_sequences(strips, sequences, self.device, capacity, chunk)
 
     def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = 8_192) -> np.ndarray:
         """Decode one sequence of any length, in pieces with a halo.
@@ -403,16 +409,6 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             values = values.to("cpu", torch.float32).contiguous().numpy()
             digest.update(values.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()[:32]
-
-
-def _batches(lengths: list[int], budget: int) -> list[range]:
-    """Split increasing lengths into consecutive runs whose padded size stays within the budget."""
-    batches, start = [], 0
-    for end in range(1, len(lengths) + 1):
-        if end == len(lengths) or lengths[end] * (end + 1 - start) > budget:
-            batches.append(range(start, end))
-            start = end
-    return batches
 
 
 __all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel"]

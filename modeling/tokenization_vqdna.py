@@ -20,6 +20,7 @@ from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
+from .encoding_vqdna import PRECISIONS, compile_network
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -54,11 +55,17 @@ class VQDNATokenizer(PreTrainedTokenizer):
             passes both.
         codec ([`VQDNACodecModel`], *optional*): The network itself, to make a tokenizer of a trained codec.
         vocabulary_fingerprint (`str`, *optional*): What the network's fingerprint must be; checked on load.
-        batch_bases (`int`, *optional*, defaults to 16384): Bases of one network pass.
+        batch_bases (`int`, *optional*): Bases of one network pass; what suits the device when not given.
         chunk_length (`int`, *optional*, defaults to 8192): Longer strings pass in pieces, with the same codes.
         return_nucleotide_ids (`bool`, *optional*, defaults to `False`):
             Whether to give `nucleotide_ids` instead of `input_ids`, for models that run the codec themselves
             (end-to-end fine-tuning, strand averaging). No network runs then.
+        precision (`str`, *optional*, defaults to `"float32"`):
+            `bfloat16` computes the network's products with 16 bits: faster where the processor has such products, and
+            some codes become others. Not saved: whoever loads the tokenizer has to ask for it, too.
+        compile (`bool`, *optional*, defaults to `False`):
+            Whether long inputs pass through a compiled network, which costs up to minutes at the first of them. Not
+            saved either.
 
     Example:
 
@@ -80,9 +87,11 @@ class VQDNATokenizer(PreTrainedTokenizer):
         codec_config_file: str | None = None,
         codec: VQDNACodecModel | None = None,
         vocabulary_fingerprint: str | None = None,
-        batch_bases: int = 16_384,
+        batch_bases: int | None = None,
         chunk_length: int = 8_192,
         return_nucleotide_ids: bool = False,
+        precision: str = "float32",
+        compile: bool = False,
         pad_token: str = "[PAD]",
         unk_token: str = "[UNK]",
         cls_token: str = "[CLS]",
@@ -97,6 +106,9 @@ class VQDNATokenizer(PreTrainedTokenizer):
                 f"The tokenizer was saved with the vocabulary {vocabulary_fingerprint}, but {codec_file} holds "
                 f"{self.vocabulary_fingerprint}: the files are damaged or mixed from two. Save the tokenizer again."
             )
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+        self.precision, self.compile, self._network = precision, compile, None
         self.vocabulary = CodeVocabulary(self.codec.config.codebook_sizes)
         self.batch_bases, self.chunk_length = batch_bases, chunk_length
         kwargs.setdefault("special_tokens_pattern", "cls_sep")
@@ -148,7 +160,12 @@ class VQDNATokenizer(PreTrainedTokenizer):
     def to(self, device: str | torch.device) -> "VQDNATokenizer":
         """Move the network, so that strings are encoded on `device`."""
         self.codec.to(device)
+        self._network = None  # compiled for a device
         return self
+
+    def __getstate__(self) -> dict:
+        """Without the compiled network, which every process makes for itself."""
+        return {**self.__dict__, "_network": None}
 
     @property
     def device(self) -> torch.device:
@@ -164,7 +181,11 @@ class VQDNATokenizer(PreTrainedTokenizer):
         Returns:
             One `np.ndarray` of `int64` and shape `(length,)` per sequence.
         """
-        codes = self.codec.encode_sequences(sequences, self.batch_bases, self.chunk_length)
+        if self.compile and self._network is None:
+            self._network = compile_network(self.codec)
+        codes = self.codec.encode_sequences(
+            sequences, self.batch_bases, self.chunk_length, self.precision, self._network
+        )
         ids = [self.vocabulary.ids(code) for code in codes]
         for row, nucleotides in zip(ids, sequences):
             row[nucleotides == UNKNOWN_ID] = _UNK

@@ -1,0 +1,266 @@
+"""Bases to codes at speed: the codec's encoder and the search for the nearest codes, without autograd, on one strip.
+
+Sequences are laid end to end on a strip, with a gap between two that no convolution reaches across, so that nothing
+is padded to the longest of a batch. On a CPU the strip then passes through the network in place, in tiles that stay in
+the cache; elsewhere the network's own modules run. Both add up the same numbers, in another order than a batch does:
+codes differ at near-ties alone.
+
+Notation used for tensor shapes: t: positions of a strip, d: hidden_size, k: codes of a level.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .nucleotides_vqdna import CLS_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID
+from .precision_vqdna import exact_float32
+
+
+PRECISIONS = ("float32", "bfloat16")
+# positions of a strip, and of a tile of it: what a tile makes should stay in the cache of a core
+CPU_STRIP, GPU_STRIP = 4_096, 262_144
+_TILE = 1_024
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a sequence on a strip.
+
+    Attributes:
+        row: which sequence.
+        start, end: the bases whose codes are wanted (0-based, half-open).
+        left, right: the bases that the network sees, a halo more on either side.
+        place: where `left` stands on the strip.
+    """
+
+    row: int
+    start: int
+    end: int
+    left: int
+    right: int
+    place: int
+
+
+def lay_strips(lengths: list[int], halo: int, gap: int, capacity: int, chunk: int) -> Iterator[list[Piece]]:
+    """Cut sequences into pieces of at most `chunk` bases, and lay them on strips of at most `capacity` positions.
+
+    Args:
+        lengths: bases of each sequence.
+        halo: bases that a piece sees beyond its own on either side.
+        gap: empty positions between two pieces.
+        capacity, chunk: a strip may be longer than `capacity` only for a single piece of `chunk` and its halos.
+
+    Yields:
+        the pieces of a strip.
+    """
+    pieces, used = [], 0
+    for row, length in enumerate(lengths):
+        for start in range(0, length, chunk):
+            end = min(start + chunk, length)
+            left, right = max(0, start - halo), min(end + halo, length)
+            place = used + gap if pieces else 0
+            if pieces and place + right - left > capacity:
+                yield pieces
+                pieces, place = [], 0
+            pieces.append(Piece(row, start, end, left, right, place))
+            used = place + right - left
+    if pieces:
+        yield pieces
+
+
+def runs_in_tiles(encoder: nn.Module) -> bool:
+    """Whether the tiles of this module compute what an encoder's own modules would: plain layers, in float32.
+
+    Adapters, hooks and weights that are spread over processes go through the modules.
+    """
+    blocks = list(encoder.blocks)
+    if not blocks:
+        return False
+    linears = [encoder.stem_projection, *(layer for block in blocks for layer in (block.expand, block.contract))]
+    plain = all(type(layer) is nn.Linear for layer in linears) and type(encoder.stem) is nn.Conv1d
+    parameters = list(encoder.parameters())
+    plain = plain and all(type(value) in (nn.Parameter, torch.Tensor) for value in parameters)
+    hooked = any(module._forward_hooks or module._forward_pre_hooks for module in encoder.modules())
+    return plain and not hooked and all(value.dtype == torch.float32 for value in parameters)
+
+
+class StripEncoder:
+    """Codes of strips, by the networks of one codec as it is now.
+
+    Args:
+        codec ([`VQDNACodecModel`]): its weights are read at every call, and nothing of it is changed.
+        precision: `float32`, or `bfloat16` for the products of the network (the search stays in float32).
+        network: the codec's encoder, compiled (see `compile_network`): it takes strips of one length, to which longer
+            ones than half of it are padded; shorter ones pass without it.
+    """
+
+    def __init__(self, codec: nn.Module, precision: str = "float32", network=None):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+        self.codec, self.encoder = codec, codec.encoder
+        self.dtype = getattr(torch, precision)
+        self.network = network
+        self.in_tiles = runs_in_tiles(codec.encoder)
+        self.gap = max(codec.config.stem_kernel_size, codec.config.kernel_size) // 2
+        # positions of a strip: the pieces of a long sequence fill one, together with their halos
+        self.strip = CPU_STRIP if codec.device.type == "cpu" else GPU_STRIP
+        self._buffers: dict[str, torch.Tensor] = {}
+
+    def encode(self, nucleotide_ids: torch.Tensor) -> torch.Tensor:
+        """Codes of a strip.
+
+        Args:
+            nucleotide_ids (`torch.Tensor` of integers, shape `(t,)`): 0-5 for bases, 6 and above between them.
+
+        Returns:
+            `torch.LongTensor` of shape `(t, levels)`; whatever stands outside the sequences.
+        """
+        with exact_float32(nucleotide_ids.device.type):
+            latents = self.latents(nucleotide_ids)
+            codes, _, _ = self.codec.quantizer.quantize([level.unsqueeze(0) for level in latents])
+        return codes[0]
+
+    def latents(self, nucleotide_ids: torch.Tensor) -> list[torch.Tensor]:
+        """Z of every quantized layer of a strip of shape `(t,)`: each of shape `(t, codebook_dim)`."""
+        inside = nucleotide_ids < CLS_NUCLEOTIDE_ID
+        device, length = nucleotide_ids.device.type, len(nucleotide_ids)
+        compiled = self.network is not None and 2 * length > self.strip
+        if self.in_tiles and device == "cpu" and not compiled:
+            return self._latents_in_tiles(nucleotide_ids, inside)
+        if compiled:  # for one shape: another would be compiled anew
+            missing = -length % self.strip
+            nucleotide_ids, inside = F.pad(nucleotide_ids, (0, missing)), F.pad(inside, (0, missing))
+        with torch.autocast(device, self.dtype, enabled=self.dtype != torch.float32):
+            network = self.network if compiled else self.encoder
+            latents = network(nucleotide_ids.unsqueeze(0).long(), inside.view(1, -1, 1))
+        return [level[0, :length].float() for level in latents]
+
+    def _latents_in_tiles(self, nucleotide_ids: torch.Tensor, inside: torch.Tensor) -> list[torch.Tensor]:
+        encoder, length = self.encoder, len(nucleotide_ids)
+        outside = (~inside).nonzero().squeeze(1)
+        width = encoder.stem_projection.out_features
+        wide = encoder.blocks[0].expand.out_features
+        edge = encoder.blocks[0].depthwise.weight.shape[-1] // 2
+        # the residual stream, with what every convolution finds beyond its ends
+        stream = self._buffer("stream", length + 2 * edge, width)
+        stream[:edge], stream[length + edge :] = 0, 0
+        hidden = stream[edge : length + edge]
+        update = self._buffer("update", length, width)
+        wider = self._buffer("wider", min(_TILE, length), wide, self.dtype)
+        self._stem(nucleotide_ids, hidden)
+        latents = {}
+        for layer, block in enumerate(encoder.blocks, start=1):
+            # what lies outside the sequences must be zero before every convolution
+            hidden.index_fill_(0, outside, 0)
+            self._convolve(block.depthwise, stream, update)
+            expand, contract = (linear.weight.t().to(self.dtype) for linear in (block.expand, block.contract))
+            bias = block.expand.bias.to(self.dtype)
+            for start in range(0, length, _TILE):
+                tile = slice(start, min(start + _TILE, length))
+                normed = F.layer_norm(update[tile], (width,), block.norm.weight, block.norm.bias, block.norm.eps)
+                inner = torch.addmm(bias, normed.to(self.dtype), expand, out=wider[: len(normed)])
+                torch.ops.aten.gelu_(inner)
+                if self.dtype == torch.float32:
+                    hidden[tile].add_(block.contract.bias).addmm_(inner, contract)
+                else:
+                    hidden[tile].add_(block.contract.bias).add_(inner @ contract)
+            if layer in encoder.taps:
+                projection = encoder.latent_projections[encoder.taps.index(layer)]
+                latents[layer] = hidden.clone() if isinstance(projection, nn.Identity) else projection(hidden)
+        return [latents[tap] for tap in encoder.taps]
+
+    def _stem(self, nucleotide_ids: torch.Tensor, hidden: torch.Tensor):
+        """Bases of shape `(t,)` to the first hidden states, `(t, d)`, in place."""
+        encoder = self.encoder
+        kernel = encoder.stem.weight.shape[-1]
+        one_hot = torch.zeros(len(nucleotide_ids) + kernel - 1, 4)
+        known = (nucleotide_ids < 4).nonzero().squeeze(1)
+        one_hot[known + kernel // 2, nucleotide_ids[known].long()] = 1
+        # one row per position: the one-hot vectors that its convolution sees, side by side
+        windows = one_hot.as_strided((len(nucleotide_ids), 4 * kernel), (4, 1))
+        weight = encoder.stem.weight.permute(0, 2, 1).reshape(-1, 4 * kernel).t()
+        for start in range(0, len(nucleotide_ids), _TILE):
+            tile = slice(start, start + _TILE)
+            x = encoder.stem_norm(torch.addmm(encoder.stem.bias, windows[tile], weight))
+            torch.addmm(
+                encoder.stem_projection.bias,
+                torch.ops.aten.gelu_(x),
+                encoder.stem_projection.weight.t(),
+                out=hidden[tile],
+            )
+
+    @staticmethod
+    def _convolve(depthwise: nn.Module, stream: torch.Tensor, update: torch.Tensor):
+        """A depth-wise convolution as one multiplication a tap: rows of `stream`, shifted, into `update`."""
+        taps = depthwise.weight[:, 0].t().contiguous()  # [kernel, d]
+        for start in range(0, len(update), _TILE):
+            part = update[start : start + _TILE]
+            torch.addcmul(depthwise.bias, stream[start : start + len(part)], taps[0], out=part)
+            for shift in range(1, len(taps)):
+                part.addcmul_(stream[start + shift : start + shift + len(part)], taps[shift])
+
+    def _buffer(self, name: str, rows: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Memory that the strips of one call share: what a page costs at its first touch is paid once."""
+        held = self._buffers.get(name)
+        if held is None or len(held) < rows:
+            held = self._buffers[name] = torch.empty(rows, width, dtype=dtype)
+        return held[:rows]
+
+
+def compile_network(codec: nn.Module):
+    """The codec's encoder, compiled when it is first used, with its weights as they are then."""
+    return torch.compile(codec.encoder, dynamic=False, options={"freezing": True})
+
+
+def encode_sequences(
+    encoder: StripEncoder, sequences: list[np.ndarray], device: torch.device, capacity: int, chunk: int
+) -> list[np.ndarray]:
+    """Codes of sequences of any lengths; those longer than `chunk` in pieces, with the codes of the whole.
+
+    Args:
+        sequences: nucleotide ids 0-5, each of shape `(length,)`.
+        capacity, chunk: see `lay_strips`.
+
+    Returns:
+        One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
+    """
+    config = encoder.codec.config
+    codes = [np.zeros((len(sequence), config.num_levels), dtype=np.int64) for sequence in sequences]
+    lengths, waiting = [len(sequence) for sequence in sequences], None
+    for pieces in lay_strips(lengths, config.halo, encoder.gap, capacity, chunk):
+        strip = np.full(pieces[-1].place + pieces[-1].right - pieces[-1].left, PAD_NUCLEOTIDE_ID, dtype=np.uint8)
+        for piece in pieces:
+            span = slice(piece.place, piece.place + piece.right - piece.left)
+            strip[span] = sequences[piece.row][piece.left : piece.right]
+        ids = torch.from_numpy(strip)
+        if device.type == "cuda":  # one byte a base; the copy and the next strip's layout run beside the network
+            ids = ids.pin_memory().to(device, non_blocking=True)
+        encoded = encoder.encode(ids.to(device))
+        if waiting is not None:
+            _collect(*waiting, codes)
+        waiting = (pieces, encoded)
+    if waiting is not None:
+        _collect(*waiting, codes)
+    return codes
+
+
+def _collect(pieces: list[Piece], encoded: torch.Tensor, codes: list[np.ndarray]):
+    found = encoded.cpu().numpy()
+    for piece in pieces:
+        first = piece.place + piece.start - piece.left
+        codes[piece.row][piece.start : piece.end] = found[first : first + piece.end - piece.start]
+
+
+__all__ = [
+    "PRECISIONS",
+    "Piece",
+    "StripEncoder",
+    "compile_network",
+    "encode_sequences",
+    "lay_strips",
+    "runs_in_tiles",
+]
