@@ -123,7 +123,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, SafetensorError, StrictDataclassError) as error:
         # a configuration's own words stand behind the error that says which check raised them
         reason = error.__cause__ if isinstance(error, StrictDataclassError) else error
-        print(f"vqdna {command}: {reason}", file=sys.stderr)
+        from .training.launched import say_error
+
+        say_error(f"vqdna {command}: {reason}")
         return 2
     except KeyboardInterrupt:
         again = "with --resume " if hasattr(arguments, "resume") else ""

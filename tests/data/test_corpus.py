@@ -1,6 +1,7 @@
 """The corpus on disk: what is stored is the genome, a stopped run continues, and nothing foreign is taken for ours."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -97,6 +98,26 @@ def test_a_stopped_run_is_continued(genomes, tmp_path, monkeypatch):
     for split in corpus.splits:
         whole = Corpus.load(tmp_path / "whole").split(split)
         assert corpus.split(split).to_dict() == whole.to_dict()
+
+
+def test_processes_of_a_launch_share_the_shards(genomes, tmp_path):
+    """Called alike with their places, they write together what one writes alone, each window tokenized once."""
+    options = {"with_codes": True, "fingerprint": "f", "shard_windows": 2}
+    alone = write(genomes, tmp_path / "alone", tokenizer=EchoTokenizer(), **options)
+    tokenizers = [EchoTokenizer() for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        runs = [
+            pool.submit(write, genomes, tmp_path / "shared", tokenizer=tokenizers[rank], place=(rank, 3), **options)
+            for rank in (2, 1, 0)
+        ]
+        shared = [run.result(timeout=60) for run in runs]
+    assert all(corpus.manifest == alone.manifest for corpus in shared)
+    for path in (tmp_path / "alone").rglob("*.parquet"):
+        assert path.read_bytes() == (tmp_path / "shared" / path.relative_to(tmp_path / "alone")).read_bytes()
+    assert all(tokenizer.windows > 0 for tokenizer in tokenizers)
+    assert sum(tokenizer.windows for tokenizer in tokenizers) == sum(
+        split["windows"] for split in alone.manifest["splits"].values()
+    )
 
 
 def test_a_finished_corpus_is_left_alone(genomes, tmp_path):

@@ -30,6 +30,8 @@ FORMAT = 1
 _OWNED = {
     *("output", "resume", "save_steps", "eval_steps", "logging_steps", "fasta", "corpus", "tokenizer", "model"),
     *("data", "task", "problem", "metric", "mode", "seed", "recipe", "trust_remote_code", "lora"),
+    # a cell's codes are held in memory, and how fast it trains is no part of a comparison
+    *("cache_codes", "cache_dir", "group_by_length", "attn_implementation", "compile", "gradient_checkpointing"),
 }
 
 

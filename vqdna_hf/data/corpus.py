@@ -12,6 +12,7 @@ holds. A shard appears under its name only when it is whole, so a run that was s
 import itertools
 import json
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def write_corpus(
     inputs: list[dict] | None = None,
     progress: bool = True,
     workers: int | CodeWorkers = 1,
+    place: tuple[int, int] = (0, 1),
 ) -> "Corpus":
     """Cut genomes into windows and write them to disk; called again with the same arguments, finish what was begun.
 
@@ -74,6 +76,8 @@ def write_corpus(
         fingerprint: of the vocabulary; required with codes, which are worthless to any other vocabulary.
         inputs: `[{"file": name, "bases": count}, ...]`; by default what `genome_train` was read from.
         workers: number of processes that tokenize, or open `CodeWorkers`; the corpus is the same for any number.
+        place: the number of this process, and how many write this corpus together, called alike, each a part of the
+            shards; the first of them writes the manifest. All must see the same directory.
 
     Returns:
         The finished corpus.
@@ -106,19 +110,28 @@ def write_corpus(
         "held_out": list(genome_eval.names) if genome_eval is not None else [],
         "checksums": {split: _checksum(genome) for split, genome in genomes.items()},
     }
+    if place[0]:
+        _wait_until((output / MANIFEST).exists)
     if _begin(output, manifest):
         return Corpus.load(output)
     total = sum(genome.total_bases for genome in genomes.values())
     with (
-        tqdm(total=total, desc="Writing corpus", unit="base", unit_scale=True, disable=not progress) as bar,
+        tqdm(
+            total=total, desc="Writing corpus", unit="base", unit_scale=True, disable=not progress or place[0]
+        ) as bar,
         workers as pool,
     ):
         encode = pool if with_codes else None
         manifest["splits"] = {
-            split: _write_split(iter_windows(genome, window, min_length), output / split, shard_windows, encode, bar)
+            split: _write_split(
+                iter_windows(genome, window, min_length), output / split, shard_windows, encode, bar, place
+            )
             for split, genome in genomes.items()
         }
-    _write_json(output / MANIFEST, manifest | {"complete": True})
+    if place[0]:
+        _wait_until(lambda: _read_json(output / MANIFEST).get("complete"))
+    else:
+        _write_json(output / MANIFEST, manifest | {"complete": True})
     return Corpus.load(output)
 
 
@@ -172,22 +185,38 @@ def _short(value: object) -> str:
 
 
 def _write_split(
-    windows: Iterator[tuple], directory: Path, shard_windows: int, encode: CodeWorkers | None, bar: tqdm
+    windows: Iterator[tuple],
+    directory: Path,
+    shard_windows: int,
+    encode: CodeWorkers | None,
+    bar: tqdm,
+    place: tuple[int, int],
 ) -> dict[str, int]:
-    """Write the shards that are not there yet; returns the counts of the whole split."""
+    """Write the shards that are not there yet; returns the counts of the whole split, once all of them are there."""
     directory.mkdir(exist_ok=True)
-    counts = {"windows": 0, "bases": 0, "shards": 0}
+    counts, others = {"windows": 0, "bases": 0, "shards": 0}, []
     while shard := list(itertools.islice(windows, shard_windows)):
         path = directory / f"shard-{counts['shards']:05d}.parquet"
         bases = sum(ids.size for *_, ids in shard)
         if _is_whole(path, len(shard)):
             bar.update(bases)
-        else:
+        elif counts["shards"] % place[1] == place[0]:
             _write_shard(shard, path, encode, bar)
+        else:
+            others.append((path, len(shard), bases))
         counts["windows"] += len(shard)
         counts["bases"] += bases
         counts["shards"] += 1
+    for path, rows, bases in others if place[0] == 0 else ():
+        _wait_until(lambda path=path, rows=rows: _is_whole(path, rows))
+        bar.update(bases)
     return counts
+
+
+def _wait_until(finished):
+    """Wait for what another process does; a barrier would give up after its timeout, which hours of work exceed."""
+    while not finished():
+        time.sleep(0.5)
 
 
 def _is_whole(path: Path, rows: int) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import PeftModel
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from ..data import TaskInfo
@@ -15,6 +15,7 @@ from ..data.catalogue import class_names
 from ..data.tasks import REGRESSION
 from ..metrics import make_compute_metrics, metric_names
 from .arguments import FinetuneArguments
+from .launched import LaunchedTrainer
 from .length_groups import LengthGroupedSampler
 from .recording import package_versions
 from .speed import speed_arguments
@@ -84,7 +85,7 @@ def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: 
     }
 
 
-class ClassifierTrainer(Trainer):
+class ClassifierTrainer(LaunchedTrainer):
     """A `Trainer` with batches of like lengths on request, which averages the strands of a batch that holds both.
 
     Args:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
@@ -9,6 +10,7 @@ from ..data.code_workers import check_workers
 from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
+from .launched import process_place, wait_for
 from .train_tokenizer import check_held_out
 
 
@@ -52,8 +54,10 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
         fingerprint=None if tokenizer is None else tokenizer.vocabulary_fingerprint,
         inputs=train.inputs,
         workers=arguments.workers,
+        place=process_place(),
     )
-    logger.info("The corpus is in %s", arguments.output)
+    if process_place()[0] == 0:
+        logger.info("The corpus is in %s", arguments.output)
     return corpus
 
 
@@ -65,11 +69,25 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
         if getattr(arguments, name) != getattr(defaults, name):
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is about windows, and --contigs stores none: leave it out.")
+    rank, processes = process_place()
+    if rank:
+        # the main process of a launch has workers of its own, as many as were launched beside it
+        wait_for(Path(arguments.output), _has_codes)
+        return GenomeCodes.load(arguments.output)
+    workers = max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
     genome = write_genome_codes(
-        arguments.fasta, arguments.output, load_tokenizer(arguments.tokenizer), workers=arguments.workers
+        arguments.fasta, arguments.output, load_tokenizer(arguments.tokenizer), workers=workers
     )
     logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
     return genome
+
+
+def _has_codes(output: Path) -> bool:
+    try:
+        GenomeCodes.load(output)
+    except ValueError:
+        return False
+    return True
 
 
 def check_model_directory(directory: str):
