@@ -10,10 +10,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from vqdna_hf import __version__
-from vqdna_hf.analysis.info import InfoArguments, info
+from vqdna_hf.analysis.info import InfoArguments, codec_info, info
 from vqdna_hf.cli import COMMANDS, _with_names, main
 from vqdna_hf.data import Corpus
 from vqdna_hf.hub.publish import PublishArguments
+from vqdna_hf.modeling.configuration_vqdna import VQDNACodecConfig
 from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 
 
@@ -204,6 +205,18 @@ def test_info_counts_what_a_directory_holds(capsys, model_dir, tokenizer_dir):
     assert whole[0] == alone[0] and len(alone) == 1
     twice = info(InfoArguments(model=str(model_dir), length=128))
     assert twice[0]["flops"] == 2 * whole[0]["flops"]
+
+
+def test_the_flops_of_a_codec_are_those_of_its_products():
+    """Stem, projection, six blocks of depth-wise and two linear layers, and the distances to all codes."""
+    config = VQDNACodecConfig.from_preset("small")
+    d, wide = config.hidden_size, config.expansion * config.hidden_size
+    block = 2 * config.kernel_size * d + 2 * 2 * d * wide
+    stem = 2 * 4 * config.stem_kernel_size * config.stem_channels + 2 * config.stem_channels * d
+    levels = 2 * d * config.codebook_dim * config.num_levels
+    search = 2 * sum(config.codebook_sizes) * config.codebook_dim
+    expected = 100 * (stem + config.num_hidden_layers * block + levels + search)
+    assert codec_info(config, 100)["flops"] == expected
 
 
 @pytest.mark.slow

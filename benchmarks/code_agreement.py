@@ -1,0 +1,147 @@
+"""Whether codes depend on how they are computed: batches, threads, layouts, pieces; and what bfloat16 does to them.
+
+    VQDNA_DATA=/path/to/data python benchmarks/code_agreement.py --tokenizer DIR
+
+A code that differs is a near-tie where the distances of its two nearest code vectors lie within 1e-5 (|z|^2 + |e|^2)
+of each other, on its level or on one before. Without `--tokenizer` weights are random, and without VQDNA_DATA bases.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from measuring import Figure, add_arguments, report
+
+from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
+from vqdna_hf.modeling.codebook_vqdna import nearest_codes
+from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+
+
+def dna(bases: int) -> tuple[list[np.ndarray], np.ndarray, str]:
+    """Short strings (GUE's, or cut from the contig) and one contig of `bases` bases, as nucleotide ids."""
+    data = os.environ.get("VQDNA_DATA")
+    if not data:
+        contig = np.random.default_rng(0).integers(0, 4, bases).astype(np.uint8)
+        return (
+            [contig[start : start + 70 + start % 230] for start in range(0, bases - 300, 300)],
+            contig,
+            "random bases",
+        )
+    from vqdna_hf.data import load_task, read_fasta
+
+    contig = next(ids for _, ids in read_fasta(Path(data) / "pretraining" / "homo_sapiens_long.fa.gz"))[:bases]
+    strings, total = [], 0
+    for task in ("prom/prom_core_tata", "mouse/3", "prom/prom_300_tata"):
+        rows = load_task(task, Path(data) / "GUE")["train"]["sequence"][: bases // 450]
+        strings += [bases_to_ids(row) for row in rows]
+        total += sum(map(len, rows))
+    return strings, contig, f"{total:,} bases of GUE and {len(contig):,} of a human contig"
+
+
+def near_ties(codec: VQDNACodecModel, ids: np.ndarray) -> np.ndarray:
+    """Which positions of a sequence have a near-tie on any level, of shape `(length,)`."""
+    with torch.no_grad():
+        latents = [level.double() for level in codec.latents(torch.from_numpy(ids).long().unsqueeze(0))]
+        vectors, close = [], torch.zeros(len(ids), dtype=torch.bool)
+        for level, book in enumerate(codec.quantizer.codebooks):
+            embedding = book.embedding.double()
+            inputs = codec.quantizer.level_input(codec.quantizer.latents_of(latents, level), vectors)[0]
+            nearest = torch.cdist(inputs, embedding).pow(2).topk(2, largest=False)
+            scale = inputs.pow(2).sum(1) + embedding[nearest.indices[:, 0]].pow(2).sum(1)
+            close |= nearest.values[:, 1] - nearest.values[:, 0] < 1e-5 * scale
+            vectors.append(embedding[nearest_codes(inputs, embedding)].unsqueeze(0))
+    return close.numpy()
+
+
+def compare(name: str, wanted: list[np.ndarray], found: list[np.ndarray], ties: list[np.ndarray]) -> Figure:
+    """Codes that differ at positions that are no near-tie."""
+    differ = [(a != b).any(axis=1) for a, b in zip(wanted, found)]
+    beyond = sum(int((d & ~t).sum()) for d, t in zip(differ, ties))
+    positions = sum(map(len, wanted))
+    detail = f"{sum(int(d.sum()) for d in differ)} of {positions:,} positions differ, near-ties included"
+    return Figure(f"float32 codes that differ beyond near-ties: {name}", beyond, "= 0", detail)
+
+
+def in_batches(codec: VQDNACodecModel, strings: list[np.ndarray], size: int) -> list[np.ndarray]:
+    """Codes by the network's own modules, padded to the longest of a batch."""
+    found = []
+    for start in range(0, len(strings), size):
+        part = strings[start : start + size]
+        rows = np.full((len(part), max(map(len, part))), 8)
+        for row, string in zip(rows, part):
+            row[: len(string)] = string
+        with torch.no_grad():
+            codes = codec.quantizer.quantize(codec.latents(torch.from_numpy(rows)))[0].numpy()
+        found += [codes[i, : len(string)] for i, string in enumerate(part)]
+    return found
+
+
+def main():
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser).add_argument("--tokenizer", help="directory of a trained vocabulary")
+    parser.add_argument("--bases", type=int, default=200_000)
+    parser.add_argument("--compiled", action="store_true", help="the compiled network, too (minutes of compilation)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    if options.tokenizer:
+        tokenizer, what = VQDNATokenizer.from_pretrained(options.tokenizer), "a trained vocabulary"
+    else:
+        tokenizer = VQDNATokenizer(codec=VQDNACodecModel(VQDNACodecConfig.from_preset("small")).eval())
+        what = "`small`, random weights"
+    codec = tokenizer.codec
+    strings, contig, source = dna(options.bases)
+    everything = [*strings, contig]
+    wanted = codec.encode_sequences(everything)
+    ties = [near_ties(codec, ids) for ids in everything]
+    of_strings, of_contig = (wanted[:-1], ties[:-1]), (wanted[-1:], ties[-1:])
+
+    def same(name, found, against):
+        return compare(name, against[0], found, against[1])
+
+    figures = [
+        same("one string at a time", [codec.encode_sequences([s])[0] for s in strings], of_strings),
+        same("padded batches of 1, by the modules", in_batches(codec, strings, 1), of_strings),
+        same("padded batches of 32, by the modules", in_batches(codec, strings, 32), of_strings),
+        same("strips of 700 bases", codec.encode_sequences(strings, batch_bases=700), of_strings),
+        same("pieces of 500 bases", codec.encode_sequences([contig], chunk_length=500), of_contig),
+        same("a strip of 65,536 bases", codec.encode_sequences([contig], 65_536, 65_536), of_contig),
+        same("the contig as one, by the modules", in_batches(codec, [contig], 1), of_contig),
+    ]
+    torch.set_num_threads(options.threads + 1)
+    figures.append(same("another number of threads", codec.encode_sequences(everything), (wanted, ties)))
+    torch.set_num_threads(options.threads)
+    if options.compiled:
+        compiled = VQDNATokenizer(codec=codec, compile=True)
+        compiled.encode_nucleotides([contig])
+        found = codec.encode_sequences([contig], network=compiled._network)
+        figures.append(same("the compiled network", found, of_contig))
+    half = codec.encode_sequences(everything, precision="bfloat16")
+    equal = [(a == b) for a, b in zip(wanted, half)]
+    share = sum(int(e.all(axis=1).sum()) for e in equal) / sum(map(len, wanted))
+    levels = np.concatenate(equal).mean(axis=0)
+    figures.append(
+        Figure(
+            "bfloat16 codes that equal float32's",
+            share,
+            ">= 99%" if options.tokenizer else "",
+            "all levels of a base; each level: " + ", ".join(f"{level:.4f}" for level in levels),
+        )
+    )
+    decoded = [
+        np.mean(np.concatenate([codec.decode_sequence(c, i < 4) == i for c, i in zip(codes, everything)]))
+        for codes in (wanted, half)
+    ]
+    count, positions = sum(int(t.sum()) for t in ties), sum(map(len, wanted))
+    notes = [
+        f"On {source}; {what}. {count:,} of {positions:,} positions are near-ties.",
+        f"Bases decoded from float32 codes: {decoded[0]:.4%}, from bfloat16 codes: {decoded[1]:.4%}.",
+    ]
+    report("Codes, however they are computed", figures, options, notes)
+
+
+if __name__ == "__main__":
+    main()
