@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 OFFLINE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-min style quality cards build clean
+.PHONY: help demo test test-slow test-min bench style quality cards build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -35,6 +35,11 @@ test-slow: $(INSTALLED) ## run the slow tests
 test-min: ## run the fast tests with the oldest libraries setup.py allows, in .venv-min
 	PYTEST_ADDOPTS="-W default::FutureWarning:transformers" \
 	  $(MAKE) test VENV=.venv-min EXTRAS=dev,min PYTHON=python3.11
+
+# BENCH_ARGS="tokenizer_speed.py" measures one script alone; a directory of another name begins anew
+bench: $(INSTALLED) ## measure speed and memory (an hour), into benchmarks/RESULTS.md
+	$(BIN)/python -m pip install -q vector-quantize-pytorch
+	$(BIN)/python benchmarks/run_all.py --work runs/bench $(BENCH_ARGS)
 
 style: $(INSTALLED) ## fix what can be fixed
 	$(BIN)/ruff check --fix .
