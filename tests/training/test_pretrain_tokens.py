@@ -11,7 +11,13 @@ from tiny_runs import Stopped, pretrain_arguments, stop_after, tokenize_argument
 from tokenizers import Regex, pre_tokenizers
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from vqdna_hf.baselines import bpe_tokenizer, character_tokenizer, kmer_tokenizer, tokenizer_kind
+from vqdna_hf.baselines import (
+    TokenEncoderForMaskedLM,
+    bpe_tokenizer,
+    character_tokenizer,
+    kmer_tokenizer,
+    tokenizer_kind,
+)
 from vqdna_hf.baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from vqdna_hf.data import Corpus
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
@@ -221,6 +227,7 @@ def test_what_does_not_fit_is_refused(tmp_path, plain_corpus, tokenizers, model_
         ("kmer", {"mask_ratio": 1.5}, "mask ratio is 1.5"),
         ("kmer", {"preset": "huge"}, "no encoder preset 'huge'"),
         ("kmer", {"model": str(model_dir)}, "its model_type is 'vqdna'"),
+        ("kmer", {"attn_implementation": "telepathy"}, "--attn-implementation telepathy cannot be used here"),
     ]:
         with pytest.raises(ValueError, match=message):
             pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "out", **changes))
@@ -236,6 +243,20 @@ def test_what_does_not_fit_is_refused(tmp_path, plain_corpus, tokenizers, model_
     with pytest.raises(ValueError, match="tokenizer in .*broken cannot be loaded.*Make one with"):
         pretrain(token_arguments(plain_corpus, tmp_path / "broken", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_options_of_speed_change_no_loss(monkeypatch, tmp_path, plain_corpus, tokenizers):
+    compiled, losses = [], {}
+    options = {"plain": {}, "eager": {"attn_implementation": "eager"}, "compiled": {"compile": True}}
+    # what torch would compile runs as it is: compilation itself is torch's
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compiled.append(model) or model)
+    for name, changes in options.items():
+        summary = pretrain(token_arguments(plain_corpus, tokenizers["kmer"], tmp_path / name, **changes))
+        losses[name] = summary["eval"]["loss"]
+        assert bool(compiled) == (name == "compiled") and changes.items() <= summary["arguments"].items()
+        config = TokenEncoderForMaskedLM.from_pretrained(tmp_path / name).config
+        assert config._attn_implementation == "sdpa"  # how a model computes is not saved with it
+    assert losses["compiled"] == losses["plain"] == pytest.approx(losses["eager"], abs=1e-5)
 
 
 def test_the_paper_recipe_sets_the_optimizer_alone(tmp_path, plain_corpus, tokenizers):

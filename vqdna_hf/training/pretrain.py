@@ -27,12 +27,12 @@ from .recording import (
     finish_run,
     windows_per_step,
 )
-from .speed import CHECKPOINTING, set_attention, speed_arguments
+from .speed import set_attention, speed_arguments
 from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe, training_arguments
 
 
-__all__ = ["CHECKPOINTING", "PAPER_RECIPE", "VQDNAPretrainTrainer", "build_model", "plain_model", "pretrain"]
+__all__ = ["PAPER_RECIPE", "VQDNAPretrainTrainer", "build_model", "plain_model", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,6 @@ def pretrain(arguments: PretrainArguments) -> dict:
     from .pretrain_tokens import is_token_directory, pretrain_tokens  # which build on this module
 
     if is_token_directory(arguments.tokenizer):
-        _check_speed_options(arguments)
         return pretrain_tokens(arguments)
     apply_recipe(arguments, PAPER_RECIPE)
     started, output = time.time(), Path(arguments.output)
@@ -159,16 +158,6 @@ def pretrain(arguments: PretrainArguments) -> dict:
         tokenizer.save_pretrained(output)
     finish_run(output, summary, started, arguments, parts)
     return summary
-
-
-def _check_speed_options(arguments: PretrainArguments):
-    """Refuse what only the training over a learned vocabulary offers."""
-    if arguments.compile or arguments.attn_implementation is not None:
-        given = "--compile" if arguments.compile else f"--attn-implementation {arguments.attn_implementation}"
-        raise ValueError(
-            f"{given} is for the encoders of learned vocabularies, and the tokenizer in {arguments.tokenizer} is an "
-            "ordinary one. Leave the option out."
-        )
 
 
 def _lineage(arguments: PretrainArguments, fingerprint: str) -> dict[str, dict]:

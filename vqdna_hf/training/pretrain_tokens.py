@@ -18,7 +18,7 @@ from ..modeling.nucleotides_vqdna import ids_to_bases
 from .arguments import PretrainArguments
 from .lineage import without_paths
 from .masking import MaskedWindows
-from .pretrain import CHECKPOINTING, PAPER_RECIPE
+from .pretrain import PAPER_RECIPE
 from .recording import (
     RecordingTrainer,
     check_same_run,
@@ -30,6 +30,7 @@ from .recording import (
     windows_per_step,
     write_json,
 )
+from .speed import set_attention, speed_arguments
 from .token_masking import TokenCollator, TokenMasking, WindowEncoder
 from .train_tokenizer import apply_recipe, training_arguments
 
@@ -80,11 +81,9 @@ def pretrain_tokens(arguments: PretrainArguments) -> dict:
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     set_seed(arguments.seed)
     model = build_model(arguments, tokenizer)
+    set_attention(model, arguments.attn_implementation)
     training = training_arguments(
-        arguments,
-        output,
-        **{CHECKPOINTING: arguments.gradient_checkpointing},
-        include_num_input_tokens_seen="non_padding",
+        arguments, output, **speed_arguments(arguments), include_num_input_tokens_seen="non_padding"
     )
     masking = TokenMasking(WindowEncoder(tokenizer), arguments.mask_ratio)
     num_windows = arguments.max_steps * windows_per_step(training)
