@@ -11,7 +11,7 @@ from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
 from vqdna_hf.data import load_task_files
 from vqdna_hf.demo import DemoArguments, demo
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.recording import find_checkpoint
+from vqdna_hf.training.recording import check_same_run, find_checkpoint
 from vqdna_hf.training.task_data import EpochCallback, TaskSequences
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
@@ -48,6 +48,24 @@ def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
         for name in files:
             (tmp_path / f"checkpoint-{number}" / name).write_text("{}")
     assert find_checkpoint(tmp_path, True, "training.json") == str(tmp_path / "checkpoint-10")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ({"processes": 2}, {}, r"\(processes: 2 then, 1 now\)"),
+        ({"seed": 1}, {"seed": 2}, r"\(seed: 1 then, 2 now\)"),
+        # options that are recorded where they have another value than their default
+        ({"group_by_length": False}, {}, r"\(group_by_length: False then, its default now\)"),
+        ({}, {"attn_implementation": "eager"}, r"\(attn_implementation: its default then, 'eager' now\)"),
+    ],
+)
+def test_a_run_is_not_resumed_in_another_way(tmp_path, before, now, message):
+    (tmp_path / "run.json").write_text(json.dumps({"seed": 1, **before}))
+    with pytest.raises(ValueError, match=message):
+        check_same_run(tmp_path, "run.json", {"seed": 1, **now}, resume=True)
+    assert json.loads((tmp_path / "run.json").read_text()) == {"seed": 1, **before}
+    check_same_run(tmp_path, "run.json", {"seed": 1, **before, "processes": 1}, resume=False)
 
 
 def test_a_run_as_short_as_its_warm_up_finishes(tmp_path, genome_fasta):

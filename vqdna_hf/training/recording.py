@@ -210,9 +210,11 @@ def check_same_run(output: Path, name: str, settings: dict, resume: bool):
     settings = {**json.loads(json.dumps(settings)), "processes": state.num_processes}
     if resume and path.is_file():
         before = {"processes": state.num_processes, **read_json(path)}
-        different = [key for key in settings if before.get(key) != settings[key]]
+        # an option that a record lacks had its default, and may have another value in the other record
+        different = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
         if different:
-            changes = "; ".join(f"{key}: {before.get(key)!r} then, {settings[key]!r} now" for key in different)
+            said = [[repr(one[key]) if key in one else "its default" for one in (before, settings)] for key in different]
+            changes = "; ".join(f"{key}: {then} then, {now} now" for key, (then, now) in zip(different, said))
             raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
     if state.is_main_process:
         write_json(path, settings)
