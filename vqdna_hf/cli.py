@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from dataclasses import fields
 from importlib import import_module
@@ -92,6 +93,16 @@ def _with_names(arguments_class: type, argv: list[str]) -> list[str]:
     return named + argv
 
 
+def _say_error(text: str):
+    """Print what went wrong; where several processes were launched, once for all that stumble over the same."""
+    if "RANK" not in os.environ:  # started alone: nothing need be imported to say so
+        print(text, file=sys.stderr, flush=True)
+        return
+    from .training.launched import say_error
+
+    say_error(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that cannot be used."""
     argv = sys.argv[1:] if argv is None else argv
@@ -123,9 +134,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, SafetensorError, StrictDataclassError) as error:
         # a configuration's own words stand behind the error that says which check raised them
         reason = error.__cause__ if isinstance(error, StrictDataclassError) else error
-        from .training.launched import say_error
-
-        say_error(f"vqdna {command}: {reason}")
+        _say_error(f"vqdna {command}: {reason}")
         return 2
     except KeyboardInterrupt:
         again = "with --resume " if hasattr(arguments, "resume") else ""
