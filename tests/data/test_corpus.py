@@ -128,6 +128,14 @@ def test_a_finished_corpus_is_left_alone(genomes, tmp_path):
     assert tokenizer.windows == 0
 
 
+def test_a_damaged_manifest_is_named(genomes, tmp_path):
+    for content in ("{", "[]"):
+        (tmp_path / "corpus.json").write_text(content)
+        for use in (lambda: Corpus.load(tmp_path), lambda: write(genomes, tmp_path)):
+            with pytest.raises(CorpusError, match="corpus.json is not a corpus manifest"):
+                use()
+
+
 def test_a_damaged_shard_is_written_again(genomes, tmp_path):
     write(genomes, tmp_path)
     manifest = json.loads((tmp_path / "corpus.json").read_text())

@@ -280,7 +280,10 @@ def _write_json(path: Path, content: dict) -> None:
 
 def _read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        return content
     except ValueError as error:
         raise CorpusError(f"{path} is not a corpus manifest: {error}. Write the corpus again, elsewhere.") from error
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
@@ -56,7 +57,10 @@ def read_manifest(directory: Path) -> dict:
             f"{directory} holds no genome codes (no {MANIFEST}). Write them with `vqdna tokenize --contigs`."
         )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        return content
     except ValueError as error:
         raise GenomeCodesError(f"{path} is no manifest: {error}. Write the codes again, elsewhere.") from error
 
@@ -237,7 +241,11 @@ class GenomeCodes:
     def _shard(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
         """A shard and the rows at which its row groups begin, and end."""
         if number not in self._open:
-            file = pq.ParquetFile(shard_path(self.directory, number), memory_map=True)
+            path = shard_path(self.directory, number)
+            try:
+                file = pq.ParquetFile(path, memory_map=True)
+            except pa.ArrowInvalid as error:
+                raise GenomeCodesError(f"{path} is damaged ({error}). Copy it again, or write it again.") from error
             rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             if len(self._open) >= _MAX_OPEN:
                 oldest, _ = self._open.pop(next(iter(self._open)))
