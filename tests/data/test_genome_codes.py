@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -202,6 +203,20 @@ def test_a_stopped_run_is_continued(fasta, tmp_path, tokenizer, monkeypatch):
     assert write(fasta, tmp_path / "resumed", last).contigs == LENGTHS
 
 
+def test_processes_of_a_launch_wait_for_the_first(fasta, tmp_path, tokenizer):
+    idle = Interrupting(codec=codec_of()).interrupt_after(0)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(write, fasta, tmp_path / "out", idle, place=(1, 2))
+        first = pool.submit(write, fasta, tmp_path / "out", tokenizer, place=(0, 2)).result(timeout=60)
+        assert waiting.result(timeout=60).manifest == first.manifest
+    # and none of them takes what an earlier run left for what it waits for
+    for complete in ("true", "false"):
+        path = tmp_path / "out" / "genome.json"
+        path.write_text(path.read_text().replace('"complete": true', f'"complete": {complete}'))
+        with pytest.raises(GenomeCodesError, match="made differently: piece_length is 40 there, 41 here"):
+            write(fasta, tmp_path / "out", tokenizer, piece_length=41, place=(1, 2))
+
+
 def test_a_damaged_shard_in_the_middle_is_written_again(fasta, tmp_path, tokenizer):
     write(fasta, tmp_path / "whole", tokenizer)
     write(fasta, tmp_path / "out", tokenizer)
@@ -269,6 +284,14 @@ def test_incomplete_copies_are_refused(fasta, tmp_path, tokenizer):
     manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 99'))
     with pytest.raises(GenomeCodesError, match="version 99, but 1 is needed"):
         GenomeCodes.load(tmp_path / "out")
-    manifest.write_text("{")
-    with pytest.raises(GenomeCodesError, match="is no manifest"):
-        GenomeCodes.load(tmp_path / "out")
+    for content in ("{", "[]"):
+        manifest.write_text(content)
+        with pytest.raises(GenomeCodesError, match="is no manifest"):
+            GenomeCodes.load(tmp_path / "out")
+
+
+def test_a_damaged_copy_is_named(fasta, tmp_path, tokenizer):
+    genome = write(fasta, tmp_path / "out", tokenizer)
+    (tmp_path / "out" / "shard-00000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(GenomeCodesError, match="shard-00000.parquet is damaged"):
+        genome.codes("a")

@@ -11,32 +11,10 @@ from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 
-@pytest.mark.parametrize("processes", [1, 2, 5])
-def test_every_item_is_the_share_of_one_process(monkeypatch, processes):
-    items, shares = list(range(13)), []
-    for rank in range(processes):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("WORLD_SIZE", str(processes))
-        shares.append(launched.share_of_process(items))
-    assert sorted(sum(shares, [])) == items
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_a_process_alone_has_everything(monkeypatch):
+def test_a_process_alone_is_the_first_of_one(monkeypatch):
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert launched.process_place() == (0, 1) and launched.share_of_process("abc") == ["a", "b", "c"]
-
-
-def test_waiting_ends_when_the_file_is_finished(tmp_path):
-    asked = []
-
-    def finished(path):
-        asked.append(path)
-        return len(asked) == 3
-
-    launched.wait_for(tmp_path / "x", finished, seconds_between=0.001)
-    assert asked == [tmp_path / "x"] * 3
+    assert launched.process_place() == (0, 1)
 
 
 def test_an_error_names_the_process_it_happened_in(monkeypatch, capsys):

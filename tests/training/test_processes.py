@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import pretrain_arguments, tokenizer_arguments
 
+from vqdna_hf.cli import main
 from vqdna_hf.training.pretrain import pretrain
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
@@ -172,6 +173,31 @@ def test_stage_3_in_two_processes(task_dir, model_dir, tmp_path, mode):
     results = record(tmp_path / "out", "results.json")
     assert results["counts"] == {"train": 36, "dev": 12, "test": 14}
     assert {"mcc", "accuracy"} <= set(results["test"])
+
+
+@pytest.mark.parametrize("what", ["--codes", "--contigs"])
+def test_tokenization_in_two_processes(genome_fasta, tokenizer_dir, other_tokenizer_dir, tmp_path, what):
+    """The files are those of one process; what cannot be made ends all processes, with one message."""
+    command = ["tokenize", what, *(["--window", "64", "--shard-windows", "50"] if what == "--codes" else [])]
+    made = ["--fasta", genome_fasta, "--tokenizer", tokenizer_dir, "--output"]
+    status, log = launch(*command, *made, tmp_path / "two")
+    assert status == 0 and log.count(f"in {tmp_path / 'two'}") == 1, log
+    assert main([str(word) for word in [*command, *made, tmp_path / "one"]]) == 0
+    files = [
+        {path.relative_to(top): path for path in top.rglob("*.*")} for top in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert list(files[0]) and {name: path.read_bytes() for name, path in files[0].items()} == {
+        name: path.read_bytes() for name, path in files[1].items()
+    }
+    # what an earlier run left there is no process's result
+    other = ["--fasta", genome_fasta, "--tokenizer", other_tokenizer_dir, "--output", tmp_path / "two"]
+    status, log = launch(*command, *other)
+    assert status != 0 and log.count("made differently: fingerprint is") == 1, log
+    # the other process waits for a manifest that never comes
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    status, log = launch(*command, *made, tmp_path / "mine")
+    assert status != 0 and log.count("is not empty and holds no") == 1, log
 
 
 def test_an_error_before_training_ends_all_processes(task_dir, tmp_path):

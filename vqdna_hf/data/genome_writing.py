@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from .. import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
-from .corpus import _is_whole, _short, _write_json
+from .corpus import _is_whole, _short, _wait_until, _write_json
 from .fasta import FastaError, _check_file
 from .genome_codes import MANIFEST, VERSION, GenomeCodes, GenomeCodesError, read_manifest, shard_path
 
@@ -43,6 +43,7 @@ def write_genome_codes(
     piece_length: int = 65_536,
     shard_pieces: int = 128,
     progress: bool = True,
+    place: tuple[int, int] = (0, 1),
 ) -> GenomeCodes:
     """Encode every base of FASTA files; called again with the same arguments, finish what was begun.
 
@@ -55,6 +56,8 @@ def write_genome_codes(
         piece_length: bases of a row, at most; memory grows with it and with `workers`, and with nothing else.
         shard_pieces: row groups of a file, of `piece_length` to twice as many bases each: what an interrupted run
             loses at most.
+        place: the number of this process, and how many were called alike: the first of them writes, with its workers,
+            and the others wait for it. All must see the same directory.
 
     Returns:
         The finished codes.
@@ -84,8 +87,12 @@ def write_genome_codes(
         "inputs": [_describe(path) for path in paths],
         "versions": {"vqdna-hf": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }
+    if place[0]:
+        _wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
-    if begun and begun.get("complete"):
+    if place[0]:
+        _wait_until(lambda: read_manifest(output).get("complete"))
+    if place[0] or (begun and begun.get("complete")):
         return GenomeCodes.load(output)
     # a run that goes on need not check the files again: their checksums are those of files that were right
     manifest["contigs"] = begun["contigs"] if begun else measure_contigs(paths, progress)

@@ -4,8 +4,6 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -34,22 +32,6 @@ def start_processes() -> PartialState:
 def process_place() -> tuple[int, int]:
     """The number of this process and how many were launched, `(0, 1)` for one; waits for nobody."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-def share_of_process(items: Sequence) -> list:
-    """Every n-th of the items, as n processes were launched: each is in the share of exactly one process."""
-    rank, processes = process_place()
-    return list(items[rank::processes])
-
-
-def wait_for(path: Path, finished: Callable[[Path], bool], seconds_between: float = 2.0):
-    """Wait until another process has finished a file, however long that takes.
-
-    A barrier of `torch.distributed` gives up after its timeout (10 to 30 minutes), which the work of hours exceeds.
-    Where the other process fails, its launcher ends this one.
-    """
-    while not finished(path):
-        time.sleep(seconds_between)
 
 
 def say_error(text: str, patience: float = 10.0):

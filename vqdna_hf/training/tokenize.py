@@ -10,7 +10,7 @@ from ..data.code_workers import check_workers
 from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
-from .launched import process_place, wait_for
+from .launched import process_place
 from .train_tokenizer import check_held_out
 
 
@@ -39,9 +39,9 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
     if arguments.codes and arguments.tokenizer is None:
         raise ValueError("--codes needs --tokenizer: the directory of the vocabulary to store codes of.")
     tokenizer = None if arguments.tokenizer is None else load_tokenizer(arguments.tokenizer)
-    train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
-        arguments.eval_contigs or None, arguments.eval_fraction
-    )
+    place = process_place()
+    genome = GenomeBases.from_fasta(arguments.fasta, progress=place[0] == 0)
+    train, held_out = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
     corpus = write_corpus(
         train,
         held_out,
@@ -54,9 +54,9 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
         fingerprint=None if tokenizer is None else tokenizer.vocabulary_fingerprint,
         inputs=train.inputs,
         workers=arguments.workers,
-        place=process_place(),
+        place=place,
     )
-    if process_place()[0] == 0:
+    if place[0] == 0:
         logger.info("The corpus is in %s", arguments.output)
     return corpus
 
@@ -70,24 +70,13 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is about windows, and --contigs stores none: leave it out.")
     rank, processes = process_place()
-    if rank:
-        # the main process of a launch has workers of its own, as many as were launched beside it
-        wait_for(Path(arguments.output), _has_codes)
-        return GenomeCodes.load(arguments.output)
-    workers = max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
-    genome = write_genome_codes(
-        arguments.fasta, arguments.output, load_tokenizer(arguments.tokenizer), workers=workers
-    )
-    logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
+    # the main process of a launch has workers of its own, as many as were launched beside it
+    workers = 1 if rank else max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    genome = write_genome_codes(arguments.fasta, arguments.output, tokenizer, workers=workers, place=(rank, processes))
+    if rank == 0:
+        logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
     return genome
-
-
-def _has_codes(output: Path) -> bool:
-    try:
-        GenomeCodes.load(output)
-    except ValueError:
-        return False
-    return True
 
 
 def check_model_directory(directory: str):
