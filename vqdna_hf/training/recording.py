@@ -213,8 +213,10 @@ def check_same_run(output: Path, name: str, settings: dict, resume: bool):
         # an option that a record lacks had its default, and may have another value in the other record
         different = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
         if different:
-            said = [[repr(one[key]) if key in one else "its default" for one in (before, settings)] for key in different]
-            changes = "; ".join(f"{key}: {then} then, {now} now" for key, (then, now) in zip(different, said))
+            then, now = (
+                [repr(one[key]) if key in one else "its default" for key in different] for one in (before, settings)
+            )
+            changes = "; ".join(f"{key}: {old} then, {new} now" for key, old, new in zip(different, then, now))
             raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
     if state.is_main_process:
         write_json(path, settings)
