@@ -31,11 +31,13 @@ def nearest_codes(latents: torch.Tensor, embedding: torch.Tensor) -> torch.Tenso
             float64.
 
     Returns:
-        `torch.LongTensor` of shape `(n,)`. Of equally near codes, the lowest index.
+        `torch.LongTensor` of shape `(n,)`. Of codes whose distances come out equal, the lowest index.
     """
     # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every code
     squared_norms = embedding.pow(2).sum(dim=1)
-    on_cpu = latents.device.type == "cpu" and type(latents) is torch.Tensor and not torch.compiler.is_compiling()
+    on_cpu = latents.device.type == "cpu" and type(latents) is torch.Tensor
+    # a graph that is recorded must hold the search, and not what NumPy found for the example
+    on_cpu = on_cpu and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
     rows = max(1, (_CPU_DISTANCE_ELEMENTS if on_cpu else _DISTANCE_ELEMENTS) // embedding.shape[0])
     with exact_float32(latents.device.type):
         if on_cpu:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .codebook_vqdna import full_precision
 from .nucleotides_vqdna import CLS_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID
 from .precision_vqdna import exact_float32
 
@@ -75,16 +76,20 @@ def lay_strips(lengths: list[int], halo: int, gap: int, capacity: int, chunk: in
 def runs_in_tiles(encoder: nn.Module) -> bool:
     """Whether the tiles of this module compute what an encoder's own modules would: plain layers, in float32.
 
-    Adapters, hooks and weights that are spread over processes go through the modules.
+    Adapters, hooks, weights that are spread over processes or brought in for each call (accelerate's offloading), and
+    a trace, which would hold the codes of its example, go through the modules.
     """
     blocks = list(encoder.blocks)
-    if not blocks:
+    if not blocks or torch.jit.is_tracing():
         return False
     linears = [encoder.stem_projection, *(layer for block in blocks for layer in (block.expand, block.contract))]
     plain = all(type(layer) is nn.Linear for layer in linears) and type(encoder.stem) is nn.Conv1d
+    plain = plain and all(type(block.norm) is nn.LayerNorm for block in blocks)
     parameters = list(encoder.parameters())
     plain = plain and all(type(value) in (nn.Parameter, torch.Tensor) for value in parameters)
-    hooked = any(module._forward_hooks or module._forward_pre_hooks for module in encoder.modules())
+    hooked = any(
+        module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module) for module in encoder.modules()
+    )
     return plain and not hooked and all(value.dtype == torch.float32 for value in parameters)
 
 
@@ -96,9 +101,15 @@ class StripEncoder:
         precision: `float32`, or `bfloat16` for the products of the network (the search stays in float32).
         network: the codec's encoder, compiled (see `compile_network`): it takes strips of one length, to which longer
             ones than half of it are padded; shorter ones pass without it.
+        capacity: positions of a strip; what suits the device when not given, and never less than one base and its
+            halos.
+
+    Attributes:
+        strip: positions of the longest strip.
+        gap: positions between two pieces that no convolution reaches across.
     """
 
-    def __init__(self, codec: nn.Module, precision: str = "float32", network=None):
+    def __init__(self, codec: nn.Module, precision: str = "float32", network=None, capacity: int | None = None):
         if precision not in PRECISIONS:
             raise ValueError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
         self.codec, self.encoder = codec, codec.encoder
@@ -107,9 +118,11 @@ class StripEncoder:
         self.in_tiles = runs_in_tiles(codec.encoder)
         self.gap = max(codec.config.stem_kernel_size, codec.config.kernel_size) // 2
         # positions of a strip: the pieces of a long sequence fill one, together with their halos
-        self.strip = CPU_STRIP if codec.device.type == "cpu" else GPU_STRIP
+        suitable = CPU_STRIP if codec.device.type == "cpu" else GPU_STRIP
+        self.strip = max(capacity or suitable, codec.config.receptive_field)
         self._buffers: dict[str, torch.Tensor] = {}
 
+    @torch.no_grad()
     def encode(self, nucleotide_ids: torch.Tensor) -> torch.Tensor:
         """Codes of a strip.
 
@@ -124,6 +137,7 @@ class StripEncoder:
             codes, _, _ = self.codec.quantizer.quantize([level.unsqueeze(0) for level in latents])
         return codes[0]
 
+    @torch.no_grad()
     def latents(self, nucleotide_ids: torch.Tensor) -> list[torch.Tensor]:
         """Z of every quantized layer of a strip of shape `(t,)`: each of shape `(t, codebook_dim)`."""
         inside = nucleotide_ids < CLS_NUCLEOTIDE_ID
@@ -137,7 +151,7 @@ class StripEncoder:
         with torch.autocast(device, self.dtype, enabled=self.dtype != torch.float32):
             network = self.network if compiled else self.encoder
             latents = network(nucleotide_ids.unsqueeze(0).long(), inside.view(1, -1, 1))
-        return [level[0, :length].float() for level in latents]
+        return [full_precision(level[0, :length]) for level in latents]
 
     def _latents_in_tiles(self, nucleotide_ids: torch.Tensor, inside: torch.Tensor) -> list[torch.Tensor]:
         encoder, length = self.encoder, len(nucleotide_ids)
@@ -177,7 +191,7 @@ class StripEncoder:
         """Bases of shape `(t,)` to the first hidden states, `(t, d)`, in place."""
         encoder = self.encoder
         kernel = encoder.stem.weight.shape[-1]
-        one_hot = torch.zeros(len(nucleotide_ids) + kernel - 1, 4)
+        one_hot = encoder.stem.weight.new_zeros(len(nucleotide_ids) + kernel - 1, 4)
         known = (nucleotide_ids < 4).nonzero().squeeze(1)
         one_hot[known + kernel // 2, nucleotide_ids[known].long()] = 1
         # one row per position: the one-hot vectors that its convolution sees, side by side
@@ -207,23 +221,23 @@ class StripEncoder:
         """Memory that the strips of one call share: what a page costs at its first touch is paid once."""
         held = self._buffers.get(name)
         if held is None or len(held) < rows:
-            held = self._buffers[name] = torch.empty(rows, width, dtype=dtype)
+            held = self._buffers[name] = torch.empty(rows, width, dtype=dtype, device="cpu")
         return held[:rows]
 
 
 def compile_network(codec: nn.Module):
-    """The codec's encoder, compiled when it is first used, with its weights as they are then."""
-    return torch.compile(codec.encoder, dynamic=False, options={"freezing": True})
+    """The codec's encoder, compiled when it is first used; its weights are those of each call."""
+    return torch.compile(codec.encoder, dynamic=False)
 
 
 def encode_sequences(
-    encoder: StripEncoder, sequences: list[np.ndarray], device: torch.device, capacity: int, chunk: int
+    encoder: StripEncoder, sequences: list[np.ndarray], device: torch.device, chunk: int
 ) -> list[np.ndarray]:
     """Codes of sequences of any lengths; those longer than `chunk` in pieces, with the codes of the whole.
 
     Args:
         sequences: nucleotide ids 0-5, each of shape `(length,)`.
-        capacity, chunk: see `lay_strips`.
+        chunk: bases of a piece before its halos; fewer where a strip would not hold it.
 
     Returns:
         One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
@@ -231,7 +245,8 @@ def encode_sequences(
     config = encoder.codec.config
     codes = [np.zeros((len(sequence), config.num_levels), dtype=np.int64) for sequence in sequences]
     lengths, waiting = [len(sequence) for sequence in sequences], None
-    for pieces in lay_strips(lengths, config.halo, encoder.gap, capacity, chunk):
+    chunk = min(chunk, encoder.strip - 2 * config.halo)
+    for pieces in lay_strips(lengths, config.halo, encoder.gap, encoder.strip, chunk):
         strip = np.full(pieces[-1].place + pieces[-1].right - pieces[-1].left, PAD_NUCLEOTIDE_ID, dtype=np.uint8)
         for piece in pieces:
             span = slice(piece.place, piece.place + piece.right - piece.left)

@@ -313,7 +313,8 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         if nucleotide_ids.device.type == "cpu" and runs_in_tiles(self.encoder):
             rows = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID).to(torch.uint8).numpy()
             found = self.encode_sequences(list(rows))
-            codes = torch.from_numpy(np.stack(found)) if found else nucleotide_ids.new_zeros(*mask.shape, 1)
+            codes = np.stack(found) if found else np.zeros((*mask.shape, self.config.num_levels), dtype=np.int64)
+            codes = torch.from_numpy(codes)
         else:
             codes, _, _ = self.quantizer.quantize(self.latents(nucleotide_ids, attention_mask))
         return codes * mask.unsqueeze(-1)
@@ -356,13 +357,11 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
 
         Raises:
-            ValueError: no such precision.
+            ValueError: no such precision, or pieces of no base.
         """
-        strips = StripEncoder(self, precision, network)
-        capacity = batch_bases or strips.strip
-        # a piece fits on a strip together with its halos
-        chunk = min(chunk_length, max(1, capacity - 2 * self.config.halo))
-        return encode_sequences(strips, sequences, self.device, capacity, chunk)
+        _check_chunk_length(chunk_length)
+        strips = StripEncoder(self, precision, network, batch_bases)
+        return encode_sequences(strips, sequences, self.device, chunk_length)
 
     def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = 8_192) -> np.ndarray:
         """Decode one sequence of any length, in pieces with a halo.
@@ -373,7 +372,11 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
 
         Returns:
             `np.ndarray` of `uint8`, shape `(length,)`: the bases, 0-3.
+
+        Raises:
+            ValueError: pieces of no base.
         """
+        _check_chunk_length(chunk_length)
         halo, bases = self.config.halo, np.zeros(len(codes), dtype=np.uint8)
         for start in range(0, len(codes), chunk_length):
             left, end = max(0, start - halo), min(start + chunk_length, len(codes))
@@ -409,6 +412,12 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             values = values.to("cpu", torch.float32).contiguous().numpy()
             digest.update(values.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()[:32]
+
+
+def _check_chunk_length(chunk_length: int):
+    # a negative one would cut a sequence into no pieces at all, and leave every code 0
+    if chunk_length < 1:
+        raise ValueError(f"chunk_length={chunk_length} must be at least 1 base; leave it out for the default.")
 
 
 __all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel"]
