@@ -58,7 +58,8 @@ def block_local_attention(
     than theirs: a padded position sees itself, beside the real positions of its window.
 
     Args:
-        query, key, value (`torch.FloatTensor` of shape `(b, a, l, d)`).
+        query, key, value (`torch.FloatTensor` of shape `(b, a, l, d)`): keys and values may have fewer heads, each for
+            as many heads of the queries as stand next to each other.
         attention_mask (`torch.BoolTensor` of shape `(b, l)`, *optional*): false at padding, on either side.
         dropout: of the attention weights; 0 outside training.
         scaling: what the products are multiplied by; `d ** -0.5` when not given.
@@ -81,6 +82,8 @@ def block_local_attention(
             f"attn_implementation={BLOCK_LOCAL!r} reads a padding mask of shape (batch, length), not "
             f"{tuple(attention_mask.shape)}: use attn_implementation='sdpa' for other masks."
         )
+    if key.shape[1] < query.shape[1]:
+        key, value = (x.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for x in (key, value))
     real = None if attention_mask is None else attention_mask.bool()
     if sliding_window is None or query.shape[2] <= sliding_window:
         output = _attend_to_all(query, key, value, real, dropout, scaling)

@@ -101,6 +101,18 @@ def test_rows_of_padding_are_finite(window):
     assert torch.isfinite(output).all() and torch.isfinite(states.grad).all()
 
 
+@pytest.mark.parametrize("window", [9, None])
+def test_fewer_heads_of_keys(window):
+    """As in encoders with grouped queries: each head of the keys serves the heads that stand next to each other."""
+    query, key, value = (torch.randn(2, heads, 100, 8) for heads in (6, 2, 2))
+    module = torch.nn.Module()
+    found = block_local_attention(module, query, key, value, None, sliding_window=window)[0]
+    for head in range(6):
+        alone = (query[:, head, None], key[:, head // 3, None], value[:, head // 3, None])
+        expected = block_local_attention(module, *alone, None, sliding_window=window)[0]
+        torch.testing.assert_close(found[:, :, head], expected[:, :, 0], rtol=1e-5, atol=1e-6)
+
+
 def test_bfloat16():
     model, inputs = encoder(16, [GLOBAL, LOCAL, LOCAL]).bfloat16(), torch.randn(2, 200, 32).bfloat16()
     expected, _ = states_and_gradient(model, "sdpa", inputs, None)
