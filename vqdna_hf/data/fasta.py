@@ -81,7 +81,7 @@ def _records(path: Path) -> Iterator[tuple[str, str]]:
                     )
                 last = words[0]
                 yield last, record.sequence
-    except dnaio.FileFormatError as error:
+    except (dnaio.FileFormatError, UnicodeDecodeError) as error:
         raise FastaError(f"{path} is not a FASTA file ({_after(last)}): {error}") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FastaError(
