@@ -94,7 +94,7 @@ def timed(function: Callable[[], None], options: argparse.Namespace) -> dict[str
     elif linux := Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
         before = process_mib("VmRSS")
-    while sum(times) < options.seconds:
+    while not times or sum(times) < options.seconds:
         synchronize(options.device)
         start = time.perf_counter()
         function()

@@ -99,8 +99,20 @@ def row_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     return total / (labels >= 0).sum().clamp(min=1)
 
 
-def labelled_positions(labels: torch.Tensor | None, base_labels: torch.Tensor | None) -> torch.Tensor | None:
-    """Where a batch has a label of either kind: places in the flattened `(b, l)`, rising; `None` without labels."""
+def labelled_positions(
+    labels: torch.Tensor | None, base_labels: torch.Tensor | None, shape: torch.Size | None = None
+) -> torch.Tensor | None:
+    """Where a batch has a label of either kind: places in the flattened `(b, l)`, rising; `None` without labels.
+
+    Raises:
+        ValueError: labels of another shape than the batch's `shape`, which would fall on other positions.
+    """
+    for name, value in (("labels", labels), ("base_labels", base_labels)):
+        if value is not None and shape is not None and value.shape != shape:
+            raise ValueError(
+                f"{name} have the shape {tuple(value.shape)}, but the inputs {tuple(shape)}: give one label per "
+                "position, -100 where there is nothing to predict."
+            )
     chosen = None if labels is None else labels >= NUM_SPECIAL_TOKENS
     if base_labels is not None:
         chosen = base_labels >= 0 if chosen is None else chosen | (base_labels >= 0)

@@ -309,9 +309,13 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
 
         Returns:
             [`VQDNAMaskedLMOutput`], or a tuple if `return_dict=False`.
+
+        Raises:
+            ValueError: as [`VQDNAModel`], or labels of another shape than the inputs.
         """
         outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
-        hidden_states, chosen = outputs.last_hidden_state, labelled_positions(labels, base_labels)
+        hidden_states = outputs.last_hidden_state
+        chosen = labelled_positions(labels, base_labels, hidden_states.shape[:2])
         if only_labelled and chosen is not None:
             hidden_states = hidden_states.flatten(0, 1).index_select(0, chosen)  # [labelled, h]
         hidden_states = self.head(hidden_states)

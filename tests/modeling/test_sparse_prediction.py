@@ -71,6 +71,16 @@ def test_logits_are_those_of_the_labelled_positions_in_order(model, kind):
     torch.testing.assert_close(sparse.base_logits, dense.base_logits[chosen], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("only_labelled", [False, True])
+@pytest.mark.parametrize("name", ["labels", "base_labels"])
+def test_labels_of_another_shape_are_refused(model, name, only_labelled):
+    """They would be read row after row, and fall on other positions."""
+    labels = some_labels(model, "same")
+    for wrong in (labels[name][:, :-1], labels[name][:1], labels[name].flatten()):
+        with pytest.raises(ValueError, match=rf"^{name} have the shape .* inputs \(2, 10\)"):
+            model(nucleotide_ids=BASES, **(labels | {name: wrong}), only_labelled=only_labelled)
+
+
 @torch.no_grad()
 def test_without_labels_there_are_logits_everywhere(model):
     plain, asked = model(nucleotide_ids=BASES), model(nucleotide_ids=BASES, only_labelled=True)
