@@ -26,7 +26,7 @@ SCRIPTS = {
     "genome_tokenization.py": [],
     "pretraining_step.py": [],
     "finetuning_epoch.py": [],
-    "long_sequences.py": [],
+    "long_sequences.py": ["--rounds", "1"],
     "processes.py": [],
 }
 
@@ -64,13 +64,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="directory of the scripts' results")
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
-    parser.add_argument("scripts", nargs="*", help="some scripts only")
+    parser.add_argument("--tokenizer", help="directory of a trained vocabulary, for code_agreement.py")
+    parser.add_argument("scripts", nargs="*", help="measure these only; the page keeps what was measured before")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     chosen = [Path(name).name for name in options.scripts] or list(SCRIPTS)
     if unknown := sorted(set(chosen) - set(SCRIPTS)):
         parser.error(f"no script {', '.join(unknown)}; there are {', '.join(SCRIPTS)}")
-    tables = {script: run(script, SCRIPTS[script], options.work) for script in SCRIPTS if script in chosen}
+    arguments = {name: list(values) for name, values in SCRIPTS.items()}
+    if options.tokenizer:
+        arguments["code_agreement.py"] += ["--tokenizer", options.tokenizer]
+    wanted = [name for name in SCRIPTS if name in chosen or (options.work / f"{Path(name).stem}.json").is_file()]
+    tables = {script: run(script, arguments[script], options.work) for script in wanted}
     failed = [script for script, table in tables.items() if table is None]
     if tables := {script: table for script, table in tables.items() if table}:
         partial = options.output.with_name(f"{options.output.name}.partial")
