@@ -31,7 +31,11 @@ def dna(bases: int) -> tuple[list[np.ndarray], np.ndarray, str]:
         )
     from vqdna_hf.data import load_task, read_fasta
 
-    contig = next(ids for _, ids in read_fasta(Path(data) / "pretraining" / "homo_sapiens_long.fa.gz"))[:bases]
+    contig = np.zeros(0, dtype=np.uint8)
+    for _, ids in read_fasta(Path(data) / "pretraining" / "homo_sapiens_long.fa.gz"):
+        contig = ids[:bases] if len(ids) > len(contig) else contig
+        if len(contig) == bases:
+            break
     strings, total = [], 0
     for task in ("prom/prom_core_tata", "mouse/3", "prom/prom_300_tata"):
         rows = load_task(task, Path(data) / "GUE")["train"]["sequence"][: bases // 450]
