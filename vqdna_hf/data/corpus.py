@@ -10,9 +10,7 @@ holds. A shard appears under its name only when it is whole, so a run that was s
 """
 
 import itertools
-import json
 import os
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from tqdm.auto import tqdm
 
 from .code_workers import CodeWorkers
 from .fasta import GenomeBases
+from .manifests import different_settings, holds_manifest, is_whole, read_manifest, wait_until, write_json
 from .windows import iter_windows
 
 
@@ -111,7 +110,7 @@ def write_corpus(
         "checksums": {split: _checksum(genome) for split, genome in genomes.items()},
     }
     if place[0]:
-        _wait_until((output / MANIFEST).exists)
+        wait_until((output / MANIFEST).exists)
     if _begin(output, manifest):
         return Corpus.load(output)
     total = sum(genome.total_bases for genome in genomes.values())
@@ -129,9 +128,9 @@ def write_corpus(
             for split, genome in genomes.items()
         }
     if place[0]:
-        _wait_until(lambda: _read_json(output / MANIFEST).get("complete"))
+        wait_until(lambda: _read_manifest(output / MANIFEST).get("complete"))
     else:
-        _write_json(output / MANIFEST, manifest | {"complete": True})
+        write_json(output / MANIFEST, manifest | {"complete": True})
     return Corpus.load(output)
 
 
@@ -156,32 +155,17 @@ def _checksum(genome: GenomeBases) -> int:
 def _begin(output: Path, manifest: dict) -> bool:
     """Make the directory, or check that it holds a run with the same settings; whether that run is complete."""
     path = output / MANIFEST
-    if not path.exists():
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise CorpusError(
-                f"{output} is not empty and holds no {MANIFEST}. Give the corpus a directory of its own."
-            )
+    if not holds_manifest(output, MANIFEST, CorpusError, "Give the corpus a directory of its own."):
         output.mkdir(parents=True, exist_ok=True)
-        _write_json(path, manifest)
+        write_json(path, manifest)
         return False
-    found = _read_json(path)
-    # subtle: through JSON, so that tuples and numpy numbers compare as they were written
-    wanted = json.loads(json.dumps(manifest))
-    different = [key for key in _SETTINGS if found.get(key) != wanted[key]]
-    if different:
-        details = "; ".join(
-            f"{key} is {_short(found.get(key))} there, {_short(wanted[key])} here" for key in different
-        )
+    found = _read_manifest(path)
+    if details := different_settings(found, manifest, _SETTINGS):
         raise CorpusError(
             f"{output} holds a corpus made differently: {details}. Use the same settings to resume it, or "
             "another directory."
         )
     return bool(found.get("complete"))
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _write_split(
@@ -198,7 +182,7 @@ def _write_split(
     while shard := list(itertools.islice(windows, shard_windows)):
         path = directory / f"shard-{counts['shards']:05d}.parquet"
         bases = sum(ids.size for *_, ids in shard)
-        if _is_whole(path, len(shard)):
+        if is_whole(path, len(shard)):
             bar.update(bases)
         elif counts["shards"] % place[1] == place[0]:
             _write_shard(shard, path, encode, bar)
@@ -208,23 +192,9 @@ def _write_split(
         counts["bases"] += bases
         counts["shards"] += 1
     for path, rows, bases in others if place[0] == 0 else ():
-        _wait_until(lambda path=path, rows=rows: _is_whole(path, rows))
+        wait_until(lambda path=path, rows=rows: is_whole(path, rows))
         bar.update(bases)
     return counts
-
-
-def _wait_until(finished):
-    """Wait for what another process does; a barrier would give up after its timeout, which hours of work exceed."""
-    while not finished():
-        time.sleep(0.5)
-
-
-def _is_whole(path: Path, rows: int) -> bool:
-    try:
-        return pq.read_metadata(path).num_rows == rows
-    # a shard whose data never reached the disk before a power failure is written again
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return False
 
 
 def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar: tqdm) -> None:
@@ -272,20 +242,8 @@ def _to_lists(arrays: list[np.ndarray]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(arrays)))
 
 
-def _write_json(path: Path, content: dict) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
-        return content
-    except ValueError as error:
-        raise CorpusError(f"{path} is not a corpus manifest: {error}. Write the corpus again, elsewhere.") from error
+def _read_manifest(path: Path) -> dict:
+    return read_manifest(path, CorpusError, "is not a corpus manifest", "Write the corpus again, elsewhere.")
 
 
 @dataclass(frozen=True)
@@ -311,7 +269,7 @@ class Corpus:
         directory = Path(directory)
         if not (directory / MANIFEST).is_file():
             raise CorpusError(f"There is no corpus in {directory}: it has no {MANIFEST}. Write one with write_corpus.")
-        manifest = _read_json(directory / MANIFEST)
+        manifest = _read_manifest(directory / MANIFEST)
         if manifest.get("version") != VERSION:
             raise CorpusError(
                 f"{directory} is a corpus of version {manifest.get('version')}, but {VERSION} is needed."

@@ -12,7 +12,6 @@ All coordinates are 0-based and half-open.
 """
 
 import difflib
-import json
 from collections.abc import Iterator
 from operator import index
 from os import PathLike
@@ -26,6 +25,8 @@ import pyarrow.parquet as pq
 from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
 from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
 from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
+
+from .manifests import read_manifest
 
 
 MANIFEST = "genome.json"
@@ -45,7 +46,7 @@ def shard_path(directory: Path, number: int) -> Path:
     return directory / f"shard-{number:05d}.parquet"
 
 
-def read_manifest(directory: Path) -> dict:
+def genome_manifest(directory: Path) -> dict:
     """The content of `genome.json`.
 
     Raises:
@@ -56,13 +57,7 @@ def read_manifest(directory: Path) -> dict:
         raise GenomeCodesError(
             f"{directory} holds no genome codes (no {MANIFEST}). Write them with `vqdna tokenize --contigs`."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
-        return content
-    except ValueError as error:
-        raise GenomeCodesError(f"{path} is no manifest: {error}. Write the codes again, elsewhere.") from error
+    return read_manifest(path, GenomeCodesError, "is no manifest", "Write the codes again, elsewhere.")
 
 
 class GenomeCodes:
@@ -99,7 +94,7 @@ class GenomeCodes:
             GenomeCodesError: there are none, or not all of them.
         """
         directory = Path(directory)
-        manifest = read_manifest(directory)
+        manifest = genome_manifest(directory)
         if manifest.get("version") != VERSION:
             raise GenomeCodesError(
                 f"{directory} holds genome codes of version {manifest.get('version')}, but {VERSION} is needed."

@@ -9,7 +9,6 @@ A shard appears under its name only when it is whole, so a run that was stopped 
 
 import hashlib
 import itertools
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -26,9 +25,9 @@ from tqdm.auto import tqdm
 from .. import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
-from .corpus import _is_whole, _short, _wait_until, _write_json
 from .fasta import FastaError, _check_file
-from .genome_codes import MANIFEST, VERSION, GenomeCodes, GenomeCodesError, read_manifest, shard_path
+from .genome_codes import MANIFEST, VERSION, GenomeCodes, GenomeCodesError, genome_manifest, shard_path
+from .manifests import different_settings, holds_manifest, is_whole, wait_until, write_json
 
 
 # what must be the same for two runs to write the same shards
@@ -88,19 +87,19 @@ def write_genome_codes(
         "versions": {"vqdna-hf": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }
     if place[0]:
-        _wait_until((output / MANIFEST).exists)
+        wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
     if place[0]:
-        _wait_until(lambda: read_manifest(output).get("complete"))
+        wait_until(lambda: genome_manifest(output).get("complete"))
     if place[0] or (begun and begun.get("complete")):
         return GenomeCodes.load(output)
     # a run that goes on need not check the files again: their checksums are those of files that were right
     manifest["contigs"] = begun["contigs"] if begun else measure_contigs(paths, progress)
     manifest["shards"] = _plan(manifest["contigs"], piece_length, shard_pieces)
     output.mkdir(parents=True, exist_ok=True)
-    _write_json(output / MANIFEST, manifest)
+    write_json(output / MANIFEST, manifest)
     _write_shards(paths, output, manifest, workers, progress)
-    _write_json(output / MANIFEST, manifest | {"complete": True})
+    write_json(output / MANIFEST, manifest | {"complete": True})
     return GenomeCodes.load(output)
 
 
@@ -127,20 +126,10 @@ def _describe(path: Path) -> dict:
 
 def _begun(output: Path, manifest: dict) -> dict | None:
     """The manifest of what was begun in a directory, if anything was, with the same settings."""
-    if not (output / MANIFEST).exists():
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise GenomeCodesError(
-                f"{output} is not empty and holds no {MANIFEST}. Give the genome's codes a directory of their own."
-            )
+    if not holds_manifest(output, MANIFEST, GenomeCodesError, "Give the genome's codes a directory of their own."):
         return None
-    found = read_manifest(output)
-    # subtle: through JSON, so that values compare as they were written
-    wanted = json.loads(json.dumps(manifest))
-    different = [key for key in _SETTINGS if found.get(key) != wanted[key]]
-    if different:
-        details = "; ".join(
-            f"{key} is {_short(found.get(key))} there, {_short(wanted[key])} here" for key in different
-        )
+    found = genome_manifest(output)
+    if details := different_settings(found, manifest, _SETTINGS):
         raise GenomeCodesError(
             f"{output} holds genome codes made differently: {details}. Use the same arguments and files to go on, or "
             "another directory."
@@ -174,7 +163,7 @@ def _plan(contigs: dict[str, int], piece_length: int, shard_pieces: int) -> list
 
 def _write_shards(paths: list[Path], output: Path, manifest: dict, workers: CodeWorkers, progress: bool):
     shards = manifest["shards"]
-    whole = [_is_whole(shard_path(output, number), shard["rows"]) for number, shard in enumerate(shards)]
+    whole = [is_whole(shard_path(output, number), shard["rows"]) for number, shard in enumerate(shards)]
     bar = tqdm(
         desc="Tokenizing",
         unit="base",

@@ -1,0 +1,93 @@
+"""Manifests of directories written shard by shard: nothing half-written, nothing foreign, and what differs by name."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vqdna_hf.data import manifests
+from vqdna_hf.data.manifests import (
+    different_settings,
+    holds_manifest,
+    is_whole,
+    read_manifest,
+    wait_until,
+    write_json,
+)
+
+
+class OwnError(ValueError):
+    """What a caller wants raised."""
+
+
+def read(path):
+    return read_manifest(path, OwnError, "is no manifest", "Write it again.")
+
+
+def test_a_manifest_comes_back_and_nothing_else_is_left(tmp_path):
+    for content in ({"window": 50, "inputs": [{"file": "é.fa"}], "fingerprint": None}, {"complete": True}):
+        write_json(tmp_path / "one.json", content)
+        assert read(tmp_path / "one.json") == content
+    assert [path.name for path in tmp_path.iterdir()] == ["one.json"]
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    write_json(tmp_path / "one.json", {"complete": False})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "one.json", {"complete": True, "path": tmp_path})
+    assert read(tmp_path / "one.json") == {"complete": False}
+
+
+@pytest.mark.parametrize(("content", "reason"), [("{", "Expecting"), ("[]", "it holds no JSON object")])
+def test_another_file_is_refused_in_the_callers_words(tmp_path, content, reason):
+    (tmp_path / "one.json").write_text(content)
+    with pytest.raises(OwnError, match=rf"one.json is no manifest: {reason}.*\. Write it again\.$"):
+        read(tmp_path / "one.json")
+
+
+def test_a_run_begins_in_a_directory_of_its_own(tmp_path):
+    def held(directory):
+        return holds_manifest(directory, "one.json", OwnError, "Take another.")
+
+    assert not held(tmp_path / "new") and not held(tmp_path)
+    (tmp_path / "thesis.txt").write_text("mine")
+    for place in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(OwnError, match=r"is not empty and holds no one.json. Take another\.$"):
+            held(place)
+    write_json(tmp_path / "one.json", {})
+    assert held(tmp_path)
+
+
+def test_settings_that_differ_are_named_and_others_are_not():
+    wanted = {"window": 60, "sizes": (4, 8), "fingerprint": None, "versions": "2"}
+    found = json.loads(json.dumps(wanted)) | {"versions": "1"}
+    names = ("window", "sizes", "fingerprint")
+    assert different_settings(found, wanted, names) == ""
+    found |= {"window": 50, "sizes": [4]}
+    assert different_settings(found, wanted, names) == "window is 50 there, 60 here; sizes is [4] there, [4, 8] here"
+    assert different_settings({}, {"window": 60}, ["window"]) == "window is null there, 60 here"
+
+
+def test_long_settings_are_cut():
+    details = different_settings({"contigs": ["a" * 300]}, {"contigs": ["b" * 300]}, ["contigs"])
+    assert details == f'contigs is ["{"a" * 198}... there, ["{"b" * 198}... here'
+
+
+def test_a_shard_is_whole_with_all_its_rows(tmp_path):
+    path = tmp_path / "shard.parquet"
+    assert not is_whole(path, 3)
+    pq.write_table(pa.table({"start": np.arange(3)}), path)
+    assert is_whole(path, 3) and not is_whole(path, 4)
+    whole = path.read_bytes()
+    for broken in (b"", whole[:-1], whole[: len(whole) // 2]):
+        path.write_bytes(broken)
+        assert not is_whole(path, 3)
+
+
+def test_waiting_ends_when_it_is_finished(monkeypatch):
+    waits, answers = [], iter([False, None, 0, "finished", False])
+    monkeypatch.setattr(manifests.time, "sleep", waits.append)
+    wait_until(lambda: next(answers))
+    assert len(waits) == 3 and next(answers) is False
