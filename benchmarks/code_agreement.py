@@ -82,25 +82,19 @@ def in_batches(codec: VQDNACodecModel, strings: list[np.ndarray], size: int) -> 
     return found
 
 
-def main():
-    """Compare and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser).add_argument("--tokenizer", help="directory of a trained vocabulary")
-    parser.add_argument("--bases", type=int, default=200_000)
-    parser.add_argument("--compiled", action="store_true", help="the compiled network, too (minutes of compilation)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    if options.tokenizer:
-        tokenizer, what = VQDNATokenizer.from_pretrained(options.tokenizer), "a trained vocabulary"
-    else:
-        tokenizer = VQDNATokenizer(codec=VQDNACodecModel(VQDNACodecConfig.from_preset("small")).eval())
-        what = "`small`, random weights"
-    codec = tokenizer.codec
-    strings, contig, source = dna(options.bases)
-    everything = [*strings, contig]
-    wanted = codec.encode_sequences(everything)
-    ties = [near_ties(codec, ids) for ids in everything]
+def load(directory: str | None) -> tuple[VQDNATokenizer, str]:
+    """The tokenizer of a directory, or else one with random weights, and what it is."""
+    if directory:
+        return VQDNATokenizer.from_pretrained(directory), "a trained vocabulary"
+    codec = VQDNACodecModel(VQDNACodecConfig.from_preset("small")).eval()
+    return VQDNATokenizer(codec=codec), "`small`, random weights"
+
+
+def layout_figures(
+    codec: VQDNACodecModel, everything: list[np.ndarray], wanted: list[np.ndarray], ties: list[np.ndarray], options
+) -> list[Figure]:
+    """Float32 codes in other batches, layouts, pieces and threads; the last of the sequences is the contig."""
+    strings, contig = everything[:-1], everything[-1]
     of_strings, of_contig = (wanted[:-1], ties[:-1]), (wanted[-1:], ties[-1:])
 
     def same(name, found, against):
@@ -123,23 +117,44 @@ def main():
         compiled.encode_nucleotides([contig])
         found = codec.encode_sequences([contig], network=compiled._network)
         figures.append(same("the compiled network", found, of_contig))
-    half = codec.encode_sequences(everything, precision="bfloat16")
+    return figures
+
+
+def bfloat16_figure(wanted: list[np.ndarray], half: list[np.ndarray], bar: str) -> Figure:
+    """How many bases have the same codes in bfloat16."""
     equal = [(a == b) for a, b in zip(wanted, half)]
     share = sum(int(e.all(axis=1).sum()) for e in equal) / sum(map(len, wanted))
     levels = np.concatenate(equal).mean(axis=0)
-    figures.append(
-        Figure(
-            "bfloat16 codes that equal float32's",
-            share,
-            ">= 99%" if options.tokenizer else "",
-            "all levels of a base; each level: " + ", ".join(f"{level:.4f}" for level in levels),
-        )
-    )
-    decoded = [
-        np.mean(np.concatenate([codec.decode_sequence(c, i < 4) == i for c, i in zip(codes, everything)]))
-        for codes in (wanted, half)
-    ]
+    detail = "all levels of a base; each level: " + ", ".join(f"{level:.4f}" for level in levels)
+    return Figure("bfloat16 codes that equal float32's", share, bar, detail)
+
+
+def decoded_share(codec: VQDNACodecModel, codes: list[np.ndarray], sequences: list[np.ndarray]) -> float:
+    """The share of bases that codes give back; unknown bases never come back."""
+    right = [codec.decode_sequence(c, ids < 4) == ids for c, ids in zip(codes, sequences)]
+    return np.concatenate(right).mean()
+
+
+def main():
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser).add_argument("--tokenizer", help="directory of a trained vocabulary")
+    parser.add_argument("--bases", type=int, default=200_000)
+    parser.add_argument("--compiled", action="store_true", help="the compiled network, too (minutes of compilation)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    tokenizer, what = load(options.tokenizer)
+    codec = tokenizer.codec
+    strings, contig, source = dna(options.bases)
+    everything = [*strings, contig]
+    wanted = codec.encode_sequences(everything)
+    half = codec.encode_sequences(everything, precision="bfloat16")
+    ties = [near_ties(codec, ids) for ids in everything]
+    figures = layout_figures(codec, everything, wanted, ties, options)
+    figures.append(bfloat16_figure(wanted, half, ">= 99%" if options.tokenizer else ""))
     count, positions = sum(int(t.sum()) for t in ties), sum(map(len, wanted))
+    decoded = [decoded_share(codec, codes, everything) for codes in (wanted, half)]
     notes = [
         f"On {source}; {what}. {count:,} of {positions:,} positions are near-ties.",
         f"Bases decoded from float32 codes: {decoded[0]:.4%}, from bfloat16 codes: {decoded[1]:.4%}.",

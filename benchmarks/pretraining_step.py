@@ -19,11 +19,10 @@ computes bf16 several times slower than float32, on each side in another measure
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import Figure, add_arguments, median_seconds, report
+from measuring import Figure, add_arguments, has_bf16_instructions, median_seconds, report
 from transformers import AutoModel, ModernBertConfig, ModernBertForMaskedLM
 
 from vqdna_hf import VQDNACodecConfig, VQDNAConfig, VQDNAForMaskedLM
@@ -96,13 +95,6 @@ def contestants(options: argparse.Namespace) -> tuple[dict, dict[str, int]]:
         "step": trained,
         "32k": sum(p.numel() for p in large.parameters()),
     }
-
-
-def has_bf16_instructions() -> bool:
-    """Whether this processor says (on Linux) that it multiplies bf16; others are taken not to."""
-    cpuinfo = Path("/proc/cpuinfo")
-    words = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.is_file() else set()
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def figures(times: dict[str, float]) -> list[Figure]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measuring import Figure, add_arguments, matmul_of, median_seconds, report
+from measuring import Figure, add_arguments, has_bf16_instructions, matmul_of, median_seconds, report
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.analysis.info import codec_info
@@ -165,8 +165,7 @@ def main():
     torch.set_num_threads(options.threads)
     variants = {"float32": {}}
     # without instructions for it a 16-bit product takes longer than a 32-bit one: the ratio says nothing there
-    bf16 = any(word in torch.backends.cpu.get_cpu_capability() for word in ("AMX", "AVX512_BF16"))
-    if bf16 or torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if has_bf16_instructions():
         variants["bfloat16"] = {"precision": "bfloat16"}
     if options.compiled:
         variants |= {f"{name}, compiled": {**settings, "compile": True} for name, settings in variants.items()}
