@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from measuring import Figure, add_arguments, report
+from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
@@ -28,6 +29,7 @@ from vqdna_hf.modeling.configuration_vqdna import VQDNACodecConfig
 from vqdna_hf.modeling.modeling_vqdna_codec import VQDNACodecModel
 from vqdna_hf.training.arguments import TrainTokenizerArguments
 from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
+from vqdna_hf.training.launched import leave_processes
 from vqdna_hf.training.train_tokenizer import training_arguments
 
 
@@ -73,8 +75,9 @@ def train(case: dict, fasta: str, output: str) -> None:
     seconds = time.perf_counter() - started
     if trainer.is_world_process_zero():
         codebooks = {f"{n}": book.embedding for n, book in enumerate(model.quantizer.codebooks)}
-        torch.save(codebooks, Path(output) / "codebooks.pt")
+        save_file(codebooks, Path(output) / "codebooks.safetensors")
         (Path(output) / "record.json").write_text(json.dumps({"seconds": seconds, "processes": training.world_size}))
+    leave_processes()
 
 
 def launch(case: dict, processes: int, fasta: Path, output: Path) -> tuple[dict[str, torch.Tensor], float]:
@@ -98,7 +101,7 @@ def launch(case: dict, processes: int, fasta: Path, output: Path) -> tuple[dict[
     record = json.loads((output / "record.json").read_text())
     if record["processes"] != processes:
         raise RuntimeError(f"{record['processes']} processes took part, not {processes}.")
-    return torch.load(output / "codebooks.pt", weights_only=True), record["seconds"]
+    return load_file(output / "codebooks.safetensors"), record["seconds"]
 
 
 def difference(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> tuple[float, float, int, int]:

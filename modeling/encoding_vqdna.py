@@ -73,6 +73,12 @@ def lay_strips(lengths: list[int], halo: int, gap: int, capacity: int, chunk: in
         yield pieces
 
 
+def check_precision(precision: str):
+    """Refuse what is no name of a precision, with a `ValueError`."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+
+
 def runs_in_tiles(encoder: nn.Module) -> bool:
     """Whether the tiles of this module compute what an encoder's own modules would: plain layers, in float32.
 
@@ -110,8 +116,7 @@ class StripEncoder:
     """
 
     def __init__(self, codec: nn.Module, precision: str = "float32", network=None, capacity: int | None = None):
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+        check_precision(precision)
         self.codec, self.encoder = codec, codec.encoder
         self.dtype = getattr(torch, precision)
         self.network = network
@@ -274,6 +279,7 @@ __all__ = [
     "PRECISIONS",
     "Piece",
     "StripEncoder",
+    "check_precision",
     "compile_network",
     "encode_sequences",
     "lay_strips",

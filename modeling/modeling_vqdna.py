@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
-# bases of a batch, and of a row at the least, that the codec encodes at a time
-CODEC_PIECE, MIN_CODEC_PIECE = 32_768, 1_024
 # positions of a row that an encoder of local layers only reads at a time, without gradients
 ENCODER_PIECE = 32_768
 
@@ -112,22 +110,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
         self.encoder.set_input_embeddings(value)
 
     def encode_nucleotides(self, nucleotide_ids: torch.LongTensor) -> torch.LongTensor:
-        """The `input_ids` of nucleotide ids (with or without [CLS], [SEP], [PAD]), both of shape `(b, l)`.
-
-        A long sequence runs through the codec in pieces, which give exactly the codes of the whole.
-        """
-        length, halo = nucleotide_ids.shape[1], self.config.codec_config.halo
-        size = max(CODEC_PIECE // max(nucleotide_ids.shape[0], 1), MIN_CODEC_PIECE)
-        if length <= size:
-            return self._encode_piece(nucleotide_ids)
-        ids = torch.empty_like(nucleotide_ids)
-        for start in range(0, length, size):
-            left, stop = max(0, start - halo), min(start + size, length)
-            piece = self._encode_piece(nucleotide_ids[:, left : stop + halo])
-            ids[:, start:stop] = piece[:, start - left : stop - left]
-        return ids
-
-    def _encode_piece(self, nucleotide_ids: torch.LongTensor) -> torch.LongTensor:
+        """The `input_ids` of nucleotide ids (with or without [CLS], [SEP], [PAD]), both of shape `(b, l)`."""
         codes = self.codec.encode(nucleotide_ids)
         special = nucleotides_to_special_ids(nucleotide_ids)
         return torch.where(special >= 0, special, pack_codes(codes, self.config.codec_config.codebook_sizes))

@@ -20,7 +20,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_vqdna import VQDNACodecConfig
-from .encoding_vqdna import StripEncoder, encode_sequences, runs_in_tiles
+from .encoding_vqdna import StripEncoder, encode_sequences
 from .nucleotides_vqdna import (
     MASK_NUCLEOTIDE_ID,
     PAD_NUCLEOTIDE_ID,
@@ -33,6 +33,11 @@ from .precision_vqdna import exact_float32
 from .quantization_vqdna import QUANTIZERS, EMACodebook, full_precision
 from .repository_vqdna import register_downloaded
 
+
+# bases of a piece of a long sequence
+CHUNK_LENGTH = 8_192
+# bases of a batch, and of a row at the least, that the modules encode at a time
+PIECE, MIN_PIECE = 32_768, 1_024
 
 # what decides a code; the rest of the configuration is about training and the decoder
 _CODE_FIELDS = (
@@ -310,14 +315,26 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             `torch.LongTensor` of shape `(batch_size, length, levels)`; 0 at positions outside the sequence.
         """
         mask = sequence_mask(nucleotide_ids, attention_mask)
-        if nucleotide_ids.device.type == "cpu" and runs_in_tiles(self.encoder):
+        if not mask.numel():
+            return torch.zeros(*mask.shape, self.config.num_levels, dtype=torch.long, device=mask.device)
+        strips = StripEncoder(self)
+        if nucleotide_ids.device.type == "cpu" and strips.in_tiles:
             rows = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID).to(torch.uint8).numpy()
-            found = self.encode_sequences(list(rows))
-            codes = np.stack(found) if found else np.zeros((*mask.shape, self.config.num_levels), dtype=np.int64)
-            codes = torch.from_numpy(codes)
+            codes = torch.from_numpy(np.stack(encode_sequences(strips, list(rows), self.device, CHUNK_LENGTH)))
         else:
-            codes, _, _ = self.quantizer.quantize(self.latents(nucleotide_ids, attention_mask))
+            codes = self._encode_in_pieces(nucleotide_ids, mask)
         return codes * mask.unsqueeze(-1)
+
+    def _encode_in_pieces(self, nucleotide_ids: torch.LongTensor, mask: torch.BoolTensor) -> torch.LongTensor:
+        """Codes by the network's own modules; memory grows with a piece, not with the length of a row."""
+        rows, length = mask.shape
+        halo, size, pieces = self.config.halo, max(PIECE // max(rows, 1), MIN_PIECE), []
+        for start in range(0, length, size):
+            left, stop = max(0, start - halo), start + size
+            latents = self.latents(nucleotide_ids[:, left : stop + halo], mask[:, left : stop + halo])
+            found, _, _ = self.quantizer.quantize(latents)
+            pieces.append(found[:, start - left : stop - left])
+        return torch.cat(pieces, dim=1)
 
     @torch.no_grad()
     def decode(self, codes: torch.LongTensor, mask: torch.Tensor | None = None) -> torch.FloatTensor:
@@ -340,7 +357,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         self,
         sequences: list[np.ndarray],
         batch_bases: int | None = None,
-        chunk_length: int = 8_192,
+        chunk_length: int = CHUNK_LENGTH,
         precision: str = "float32",
         network=None,
     ) -> list[np.ndarray]:
@@ -363,7 +380,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         strips = StripEncoder(self, precision, network, batch_bases)
         return encode_sequences(strips, sequences, self.device, chunk_length)
 
-    def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = 8_192) -> np.ndarray:
+    def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = CHUNK_LENGTH) -> np.ndarray:
         """Decode one sequence of any length, in pieces with a halo.
 
         Args:

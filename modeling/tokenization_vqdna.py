@@ -20,7 +20,7 @@ from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
-from .encoding_vqdna import PRECISIONS, compile_network
+from .encoding_vqdna import check_precision, compile_network
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -106,8 +106,7 @@ class VQDNATokenizer(PreTrainedTokenizer):
                 f"The tokenizer was saved with the vocabulary {vocabulary_fingerprint}, but {codec_file} holds "
                 f"{self.vocabulary_fingerprint}: the files are damaged or mixed from two. Save the tokenizer again."
             )
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+        check_precision(precision)
         self.precision, self.compile, self._network = precision, compile, None
         self.vocabulary = CodeVocabulary(self.codec.config.codebook_sizes)
         self.batch_bases, self.chunk_length = batch_bases, chunk_length

@@ -140,6 +140,10 @@ def main(argv: list[str] | None = None) -> int:
         again = "with --resume " if hasattr(arguments, "resume") else ""
         print(f"\nvqdna {command}: interrupted; the same command {again}goes on from what is saved.", file=sys.stderr)
         return 130
+    if "RANK" in os.environ:  # started alone: nothing need be imported to leave
+        from .training.launched import leave_processes
+
+        leave_processes()
     return 0
 
 

@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoModel, AutoModelForSequenceClassification, ModernBertConfig, ModernBertModel
 
 from vqdna_hf import VQDNAConfig, VQDNAForSequenceClassification, VQDNAModel
-from vqdna_hf.modeling import attention_vqdna, modeling_vqdna
+from vqdna_hf.modeling import attention_vqdna, modeling_vqdna, modeling_vqdna_codec
 from vqdna_hf.modeling.attention_vqdna import BLOCK_LOCAL, block_local_attention, block_local_mask
 
 
@@ -271,12 +271,19 @@ def test_reach_of_local_layers():
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_codec_in_pieces(side, monkeypatch):
+    """By its own modules, as with a hook on one, or on a GPU; and in the tiles that run on a CPU."""
     model, batch = tiny_model(VQDNAModel), ragged_nucleotides([40, 300, 301], side)
-    whole = model.encode_nucleotides(batch)
+    in_tiles = model.encode_nucleotides(batch)
+    model.codec.encoder.stem_norm.register_forward_hook(lambda *_: None)
+    with LargestTensor() as at_once:
+        whole = model.encode_nucleotides(batch)
+    assert torch.equal(in_tiles, whole)
     for piece in (1, 37, 100, 303):
-        monkeypatch.setattr(modeling_vqdna, "CODEC_PIECE", 3 * piece)
-        monkeypatch.setattr(modeling_vqdna, "MIN_CODEC_PIECE", piece)
-        assert torch.equal(model.encode_nucleotides(batch), whole)
+        monkeypatch.setattr(modeling_vqdna_codec, "PIECE", 3 * piece)
+        monkeypatch.setattr(modeling_vqdna_codec, "MIN_PIECE", piece)
+        with LargestTensor() as record:
+            assert torch.equal(model.encode_nucleotides(batch), whole)
+        assert piece > 37 or record.largest < at_once.largest / 2
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

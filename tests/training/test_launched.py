@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from tiny_runs import tokenizer_arguments, write_fasta
 
+from vqdna_hf.cli import main
 from vqdna_hf.training import launched
 from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
 from vqdna_hf.training.train_tokenizer import train_tokenizer
@@ -50,3 +52,17 @@ def test_a_step_is_the_same_however_its_unknown_bases_are_spread(monkeypatch, tm
     whole, parts = (logs for logs in logged if "grad_norm" in logs)
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)
     assert float(parts["grad_norm"]) == pytest.approx(float(whole["grad_norm"]), rel=1e-4)
+
+
+def test_a_command_that_went_well_ends_its_connections(monkeypatch, tmp_path):
+    """With them, the process may be aborted on its way out, after all its results were written."""
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        assert main(["one-hot-tokenizer", "--output", str(tmp_path / "alone")]) == 0
+        assert torch.distributed.is_initialized()  # not the command's own
+        monkeypatch.setenv("RANK", "0")
+        assert main(["one-hot-tokenizer", "--output", str(tmp_path / "launched")]) == 0
+        assert not torch.distributed.is_initialized()
+    finally:
+        launched.leave_processes()
+    launched.leave_processes()  # once more changes nothing

@@ -29,6 +29,16 @@ def start_processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
+def leave_processes():
+    """End what connects the processes of a launch, as the last thing of work that went well.
+
+    A process that ends with its connections open can be aborted on the way out, and a launcher takes that for a
+    failure of work whose results are all there. In a command that was started alone, it changes nothing.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def process_place() -> tuple[int, int]:
     """The number of this process and how many were launched, `(0, 1)` for one; waits for nobody."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
