@@ -29,14 +29,16 @@ def start_processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available())
 
 
-def leave_processes():
+def leave_processes(patience: float = 0.5):
     """End what connects the processes of a launch, as the last thing of work that went well.
 
-    A process that ends with its connections open can be aborted on the way out, and a launcher takes that for a
-    failure of work whose results are all there. In a command that was started alone, it changes nothing.
+    A thread of gloo lets go of the tensors of the last exchange when it next gets hold of Python. If the interpreter
+    has begun to end by then, the process is aborted or hangs, after all its results were written: `patience` seconds
+    are left to that thread. In a command that was started alone, this changes nothing.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        time.sleep(patience)
 
 
 def process_place() -> tuple[int, int]:
