@@ -7,6 +7,7 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
+from .configuration_conv_vqdna import VQDNAConvEncoderConfig  # noqa: F401 (the import makes it known to transformers)
 from .repository_vqdna import FORMAT_VERSION, check_format, renew_references, without_references
 
 
@@ -55,6 +56,17 @@ ENCODER_PRESETS = {
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "local_attention": 64,
+    },
+    # the same with convolutions before the attention
+    "small-conv": {
+        "model_type": "vqdna_conv_encoder",
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "local_attention": 64,
+        "conv_dilations": [1, 2, 4],
+        "conv_kernel_size": 7,
     },
     "tiny": {
         "model_type": "modernbert",
@@ -321,8 +333,10 @@ class VQDNAConfig(PreTrainedConfig):
     def from_preset(cls, name: str, codec_config=None, **overrides) -> "VQDNAConfig":
         """Build one of the named encoders over a codec configuration.
 
-        `paper`, `paper-bert`, `small`, `tiny`; and `paper-local` and `small-local`, whose layers all see a window only
-        (64 and 32 bases to either side in each layer), for sequences of 32,000 bases and more: see `block_local`.
+        `paper`, `paper-bert`, `small`, `tiny`; `small-conv`, which finds short patterns by convolution before its
+        attention relates them ([`VQDNAConvEncoderConfig`]); and `paper-local` and `small-local`, whose layers all see
+        a window only (64 and 32 bases to either side in each layer), for sequences of 32,000 bases and more: see
+        `block_local`.
 
         Without `codec_config` the codec of the nearest name is taken (`paper-vq` for the paper's encoders).
 
@@ -330,7 +344,7 @@ class VQDNAConfig(PreTrainedConfig):
             ValueError: no preset has that name.
         """
         encoder = encoder_config_from_preset(name)
-        nearest = name.removesuffix("-local")
+        nearest = name.removesuffix("-local").removesuffix("-conv")
         codec = VQDNACodecConfig.from_preset(nearest if nearest in CODEC_PRESETS else "paper-vq")
         return cls(codec_config=codec_config or codec, encoder_config=encoder, **overrides)
 

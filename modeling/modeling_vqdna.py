@@ -28,6 +28,7 @@ from .heads_vqdna import (
     row_cross_entropy,
     unpack_codes,
 )
+from .modeling_conv_vqdna import VQDNAConvEncoderModel  # noqa: F401 (known to transformers from here on)
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import hide_padding, sequence_mask
 from .pretrained_vqdna import VQDNAPreTrainedModel
@@ -212,13 +213,15 @@ class VQDNAModel(VQDNAPreTrainedModel):
     def _reach(self, kwargs: dict) -> int | None:
         """How far, in positions, anything reaches through the encoder; `None` if it cannot run in pieces."""
         config = self.encoder.config
-        if config.model_type != "modernbert" or set(config.layer_types) != {"sliding_attention"}:
+        if config.model_type not in ("modernbert", "vqdna_conv_encoder"):
+            return None
+        if set(config.layer_types) != {"sliding_attention"}:
             return None
         if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
             return None
         if kwargs["output_hidden_states"] or kwargs["output_attentions"] or "position_ids" in kwargs:
             return None
-        return config.num_hidden_layers * config.sliding_window
+        return getattr(config, "halo", 0) + config.num_hidden_layers * config.sliding_window
 
     def _check_length(self, length: int):
         # subtle: only learned positions end somewhere; rotary ones, as ModernBERT's, go on

@@ -29,6 +29,7 @@ from vqdna_hf import (
     VQDNATokenizer,
 )
 from vqdna_hf.hub import write_remote_code
+from vqdna_hf.modeling.configuration_conv_vqdna import VQDNAConvEncoderConfig
 
 
 MODELING = Path(__file__).resolve().parents[1] / "modeling"
@@ -111,6 +112,8 @@ def repositories(tmp_path_factory) -> dict:
     saved = {}
     for name, model_class in MODELS.items():
         config = (VQDNACodecConfig if name == "codec" else VQDNAConfig).from_preset("tiny")
+        if name in ("masked", "token"):
+            config.encoder_config = VQDNAConvEncoderConfig(**config.encoder_config.to_dict(), conv_dilations=[1, 2])
         model = model_class(config).eval()
         tokenizer = VQDNATokenizer(codec=model if name == "codec" else model.codec)
         model.save_pretrained(root / name)

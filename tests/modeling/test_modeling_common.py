@@ -24,13 +24,16 @@ TINY_BERT = {
 }
 
 
+TINY_CONV = {"model_type": "vqdna_conv_encoder", "conv_dilations": [1, 2], "conv_kernel_size": 3}
+
+
 def tiny_config(encoder: str = "modernbert", **changes) -> VQDNAConfig:
     """A configuration of a few thousand parameters, without dropout."""
     codec = VQDNACodecConfig.from_preset("tiny")
     if encoder == "bert":
         values = TINY_BERT | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     else:
-        values = encoder_config_from_preset("tiny").to_dict()
+        values = encoder_config_from_preset("tiny").to_dict() | (TINY_CONV if encoder == "conv" else {})
     return VQDNAConfig(**{"codec_config": codec, "encoder_config": values, "classifier_dropout": 0.0, **changes})
 
 
@@ -63,7 +66,7 @@ def scalar_of(output) -> torch.Tensor:
     return sum((value * torch.linspace(1, 2, value.shape[-1])).square().mean() for value in tensors_of(output))
 
 
-@pytest.mark.parametrize("encoder", ["modernbert", "bert"])
+@pytest.mark.parametrize("encoder", ["modernbert", "conv", "bert"])
 class ModelContract:
     """Inherit, and set `model_class`; `per_position` says whether the first tensor has a row per base."""
 

@@ -101,7 +101,7 @@ class PretrainArguments(RunArguments):
     tokenizer: str = required("tokenizer directory")
     model: str | None = option(None, "pre-trained model to go on from; a new encoder when not given")
     preset: str = option(
-        "small", "encoder: paper, paper-bert, small, paper-local, small-local, or tiny, which is for tests"
+        "small", "encoder: paper, paper-bert, small, small-conv, paper-local, small-local, or tiny, which is for tests"
     )
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and `token` masking")
     masking: str = option("base", "base (hide bases, then tokenize), token (the paper's) or span")

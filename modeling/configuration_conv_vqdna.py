@@ -1,0 +1,59 @@
+"""The configuration of the encoder with convolutions before its attention."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, ModernBertConfig
+
+
+@strict
+class VQDNAConvEncoderConfig(ModernBertConfig):
+    r"""
+    Configuration of [`VQDNAConvEncoderModel`]: a ModernBERT whose inputs pass through residual convolutions first.
+
+    Args:
+        conv_dilations (`list[int]`, *optional*, defaults to `[1, 2, 4]`): One residual convolution per entry.
+        conv_kernel_size (`int`, *optional*, defaults to 7): Odd width of the convolutions, in positions.
+        kwargs: those of `ModernBertConfig`.
+
+    Example:
+
+    ```python
+    >>> from vqdna_hf import VQDNAConfig
+
+    >>> config = VQDNAConfig.from_preset("small-conv")
+    >>> config.encoder_config.halo
+    21
+    ```
+    """
+
+    model_type = "vqdna_conv_encoder"
+
+    conv_dilations: list[int] | tuple[int, ...] = (1, 2, 4)
+    conv_kernel_size: int = 7
+
+    def __post_init__(self, **kwargs):
+        self.conv_dilations = list(self.conv_dilations)
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self):
+        """Check the fields of the convolutions.
+
+        Raises:
+            ValueError (inside `StrictDataclassClassValidationError`): names the value and what it must be.
+        """
+        if self.conv_kernel_size < 1 or self.conv_kernel_size % 2 == 0:
+            raise ValueError(
+                f"conv_kernel_size={self.conv_kernel_size} must be odd and positive, to be centred on a position."
+            )
+        if any(dilation < 1 for dilation in self.conv_dilations):
+            raise ValueError(f"conv_dilations={self.conv_dilations} must all be at least 1.")
+        super().validate_architecture()
+
+    @property
+    def halo(self) -> int:
+        """Positions on either side of one that its convolutions see."""
+        return self.conv_kernel_size // 2 * sum(self.conv_dilations)
+
+
+AutoConfig.register(VQDNAConvEncoderConfig.model_type, VQDNAConvEncoderConfig, exist_ok=True)
+
+__all__ = ["VQDNAConvEncoderConfig"]
