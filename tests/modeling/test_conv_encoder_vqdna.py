@@ -10,7 +10,7 @@ from vqdna_hf import VQDNAConfig, VQDNAForSequenceClassification, VQDNAModel
 from vqdna_hf.baselines import TokenEncoderConfig, bpe_tokenizer
 from vqdna_hf.modeling import modeling_vqdna
 from vqdna_hf.modeling.attention_vqdna import BLOCK_LOCAL
-from vqdna_hf.modeling.modeling_conv_vqdna import VQDNAConvEncoderModel
+from vqdna_hf.modeling.modeling_conv_vqdna import VQDNAConvBlock, VQDNAConvEncoderModel
 from vqdna_hf.training.lora import lora_config
 
 
@@ -97,12 +97,29 @@ def test_an_ordinary_vocabulary_has_it_too(tmp_path):
     assert (alone[0] - expected[0, : alone.shape[1]]).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_a_block_is_a_convolution(dilation):
+    torch.manual_seed(0)
+    block = VQDNAConvBlock(4, 5, dilation, 1e-5)
+    inputs, mask = torch.randn(2, 17, 4), torch.ones(2, 17)
+    mask[1, 9:] = 0
+    update = torch.nn.functional.gelu(block.norm(inputs)) * mask.unsqueeze(-1)
+    weight = block.convolution.weight.unflatten(1, (5, 4)).transpose(1, 2)  # [out, in, kernel]
+    expected = torch.nn.functional.conv1d(
+        update.transpose(1, 2), weight, block.convolution.bias, padding=2 * dilation, dilation=dilation
+    )
+    torch.testing.assert_close(block(inputs, mask), inputs + expected.transpose(1, 2))
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT's
-def test_lora_leaves_the_convolutions_as_they_are():
+def test_lora_adapts_the_convolutions():
     model = tiny_model(VQDNAForSequenceClassification, "conv")
     adapted = get_peft_model(model, lora_config(model))
     trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
-    assert any("Wqkv.lora_A" in name for name in trained) and not any("conv" in name for name in trained)
+    assert sum("convolution.lora_A" in name for name in trained) == 2 and any(
+        "Wqkv.lora_A" in name for name in trained
+    )
+    assert not any("codec" in name for name in trained)
 
 
 @pytest.mark.parametrize(
