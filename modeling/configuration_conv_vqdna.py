@@ -1,7 +1,7 @@
 """The configuration of the encoder with convolutions before its attention."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, ModernBertConfig
+from transformers import AutoConfig, ModernBertConfig, PreTrainedConfig
 
 
 @strict
@@ -21,7 +21,7 @@ class VQDNAConvEncoderConfig(ModernBertConfig):
 
     >>> config = VQDNAConfig.from_preset("small-conv")
     >>> config.encoder_config.halo
-    21
+    45
     ```
     """
 
@@ -54,6 +54,14 @@ class VQDNAConvEncoderConfig(ModernBertConfig):
         return self.conv_kernel_size // 2 * sum(self.conv_dilations)
 
 
+def config_of_encoder(values: dict) -> PreTrainedConfig:
+    """The configuration that `model_type` and further values describe: this module's, or a stock one."""
+    # subtle: of a repository that was downloaded meanwhile, AutoConfig knows that repository's class
+    if values.get("model_type") == VQDNAConvEncoderConfig.model_type:
+        return VQDNAConvEncoderConfig(**{name: value for name, value in values.items() if name != "model_type"})
+    return AutoConfig.for_model(**values)
+
+
 AutoConfig.register(VQDNAConvEncoderConfig.model_type, VQDNAConvEncoderConfig, exist_ok=True)
 
-__all__ = ["VQDNAConvEncoderConfig"]
+__all__ = ["VQDNAConvEncoderConfig", "config_of_encoder"]

@@ -7,7 +7,7 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
-from .configuration_conv_vqdna import VQDNAConvEncoderConfig  # noqa: F401 (the import makes it known to transformers)
+from .configuration_conv_vqdna import config_of_encoder
 from .repository_vqdna import FORMAT_VERSION, check_format, renew_references, without_references
 
 
@@ -57,15 +57,15 @@ ENCODER_PRESETS = {
         "num_attention_heads": 4,
         "local_attention": 64,
     },
-    # the same with convolutions before the attention
+    # convolutions find short patterns before one layer of attention relates them
     "small-conv": {
         "model_type": "vqdna_conv_encoder",
         "hidden_size": 128,
         "intermediate_size": 256,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": 1,
         "num_attention_heads": 4,
         "local_attention": 64,
-        "conv_dilations": [1, 2, 4],
+        "conv_dilations": [1, 2, 4, 8],
         "conv_kernel_size": 7,
     },
     "tiny": {
@@ -401,7 +401,7 @@ def _encoder_config(values: dict) -> PreTrainedConfig:
         "cls_token_id": 2,
         "sep_token_id": 3,
     }
-    return AutoConfig.for_model(**{**special, **values})
+    return config_of_encoder({**special, **values})
 
 
 def validate_head(config: PreTrainedConfig, poolings: tuple[str, ...] = POOLINGS):

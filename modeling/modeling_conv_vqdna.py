@@ -7,7 +7,7 @@ Notation used for tensor shapes: b: batch, l: length (special tokens included), 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModel, ModernBertModel
+from transformers import AutoModel, ModernBertModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
@@ -95,6 +95,13 @@ class VQDNAConvEncoderModel(ModernBertModel):
         return super().forward(None, attention_mask, position_ids, hidden_states, **kwargs)
 
 
+def encoder_of(config: PreTrainedConfig) -> PreTrainedModel:
+    """A new encoder of a configuration: this module's, or a stock one."""
+    if config.model_type == VQDNAConvEncoderConfig.model_type:
+        return VQDNAConvEncoderModel._from_config(config)
+    return AutoModel.from_config(config)
+
+
 AutoModel.register(VQDNAConvEncoderConfig, VQDNAConvEncoderModel, exist_ok=True)
 
-__all__ = ["VQDNAConvBlock", "VQDNAConvEncoderModel"]
+__all__ = ["VQDNAConvBlock", "VQDNAConvEncoderModel", "encoder_of"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import AutoModel
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
@@ -28,7 +27,7 @@ from .heads_vqdna import (
     row_cross_entropy,
     unpack_codes,
 )
-from .modeling_conv_vqdna import VQDNAConvEncoderModel  # noqa: F401 (known to transformers from here on)
+from .modeling_conv_vqdna import encoder_of
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import hide_padding, sequence_mask
 from .pretrained_vqdna import VQDNAPreTrainedModel
@@ -82,7 +81,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
         self.codec.quantizer.freeze()
         self.input_norm = nn.LayerNorm(config.codec_config.codebook_dim)
         self.projection = VQDNAProjection(config.codec_config.codebook_dim, config.hidden_size)
-        self.encoder = AutoModel.from_config(config.encoder_config)
+        self.encoder = encoder_of(config.encoder_config)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
         self.set_codec_frozen(config.freeze_codec)

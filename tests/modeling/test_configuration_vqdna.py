@@ -8,6 +8,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, BertConfig, ModernBertConfig
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig
+from vqdna_hf.modeling.configuration_conv_vqdna import VQDNAConvEncoderConfig
 from vqdna_hf.modeling.configuration_vqdna import CODEC_PRESETS, ENCODER_PRESETS, encoder_config_from_preset
 from vqdna_hf.modeling.repository_vqdna import FORMAT_VERSION
 
@@ -200,7 +201,7 @@ def test_encoder_config_through_json(preset, tmp_path):
         assert isinstance(loaded, VQDNAConfig)
         assert fields_of(loaded) == fields_of(config)
         assert isinstance(loaded.codec_config, VQDNACodecConfig) and loaded.codec_config.mask_ratio == 0.1
-        kind = BertConfig if preset == "paper-bert" else ModernBertConfig
+        kind = {"paper-bert": BertConfig, "small-conv": VQDNAConvEncoderConfig}.get(preset, ModernBertConfig)
         assert type(loaded.encoder_config) is kind and loaded.encoder_config.vocab_size == 5
         assert (loaded.pooling, loaded.freeze_codec) == ("bins", False)
 

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
+from ..modeling.configuration_conv_vqdna import config_of_encoder
 from ..modeling.configuration_vqdna import encoder_config_from_preset, validate_head
 from ..modeling.heads_vqdna import (
     VQDNAClassificationHead,
@@ -23,6 +24,7 @@ from ..modeling.heads_vqdna import (
     VQDNAPredictionHead,
     masked_cross_entropy,
 )
+from ..modeling.modeling_conv_vqdna import encoder_of
 from ..modeling.modeling_vqdna import VQDNAModel
 
 
@@ -62,7 +64,7 @@ class TokenEncoderConfig(PreTrainedConfig):
         if self.encoder_config is None:
             self.encoder_config = encoder_config_from_preset("small")
         elif isinstance(self.encoder_config, dict):
-            self.encoder_config = AutoConfig.for_model(**self.encoder_config)
+            self.encoder_config = config_of_encoder(self.encoder_config)
         else:
             self.encoder_config = copy.deepcopy(self.encoder_config)  # the caller's stays as it is
         ids = {"bos_token_id": self.cls_token_id, "eos_token_id": self.sep_token_id}
@@ -137,7 +139,7 @@ class TokenEncoderModel(TokenEncoderPreTrainedModel):
 
     def __init__(self, config: TokenEncoderConfig):
         super().__init__(config)
-        self.encoder = AutoModel.from_config(config.encoder_config)
+        self.encoder = encoder_of(config.encoder_config)
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
         self.post_init()
