@@ -154,17 +154,18 @@ def profile_note(options) -> str:
     strings, tokenizer = gue_strings(options.strings)[0], make_tokenizer("small")
     tokenizer(strings)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        start = time.perf_counter()
         tokenizer(strings)
-        total = time.perf_counter() - start
-    seconds = dict.fromkeys(_OPERATIONS, 0.0)
-    for event in profiler.key_averages():
+    events = profiler.key_averages()
+    total = sum(event.self_cpu_time_total for event in events)
+    shares = dict.fromkeys(_OPERATIONS, 0.0)
+    for event in events:
         for name, operations in _OPERATIONS.items():
             if event.key.removeprefix("aten::").rstrip("_") in operations:
-                seconds[name] += event.self_cpu_time_total / 1e6
-    shares = ", ".join(f"{name} {value / total:.0%}" for name, value in seconds.items())
-    rest = 1 - sum(seconds.values()) / total
-    return f"Of a call of `small`, by the profiler: {shares}, {rest:.0%} the rest (argmin, strips, rows, Python)."
+                shares[name] += event.self_cpu_time_total / total
+    shares["the rest"] = 1 - sum(shares.values())
+    return (
+        "PyTorch's part of a call of `small`: " + ", ".join(f"{name} {one:.0%}" for name, one in shares.items()) + "."
+    )
 
 
 def padding_figure() -> Figure:
