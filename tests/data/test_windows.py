@@ -51,6 +51,16 @@ def test_another_seed_gives_other_data(dataset):
     assert sum(equal(left, right) for left, right in zip(dataset, other)) < 5
 
 
+def test_nothing_is_hidden_from_the_first_clean_window_on(dataset):
+    settings = {"seed": 3, "mask_ratio": 0.25, "clean_from": 300}
+    partly = WindowDataset(dataset.genome, 500, [(0, 64), (200, 128)], **settings)
+    for index in range(0, 500, 7):
+        item, all_hidden = partly[index], dataset[index]
+        assert np.array_equal(item["labels"], all_hidden["labels"])
+        expected = all_hidden["nucleotide_ids"] if index < 300 else all_hidden["labels"]
+        assert np.array_equal(item["nucleotide_ids"], expected)
+
+
 def test_known_windows_stay_the_same():
     # fixed numbers: a change of the generator would change what a stopped run sees when it is resumed
     dataset = WindowDataset(genome_of([1000]), 3, [(0, 8)], seed=0, mask_ratio=0.25)

@@ -124,6 +124,25 @@ def test_codebooks_are_seeded_before_and_after_the_warm_up(monkeypatch, tmp_path
     assert sizes == expected
 
 
+def test_the_last_steps_hide_nothing(monkeypatch, tmp_path, genome_fasta):
+    hidden, seeded, original, kmeans = [], [], VQDNACodecTrainer.training_step, Quantizer.kmeans_
+
+    def step(trainer, model, inputs, *rest):
+        hidden.append(int((inputs["nucleotide_ids"] == 5).sum()))
+        return original(trainer, model, inputs, *rest)
+
+    def count(quantizer, *args, **kwargs):
+        seeded.append(len(hidden))
+        return kmeans(quantizer, *args, **kwargs)
+
+    monkeypatch.setattr(VQDNACodecTrainer, "training_step", step)
+    monkeypatch.setattr(Quantizer, "kmeans_", count)
+    arguments = tokenizer_arguments(genome_fasta, tmp_path / "out", mask_ratio=0.25, clean_steps=2)
+    train_tokenizer(arguments)
+    assert len(hidden) == 6 and min(hidden[:4]) > 0 and max(hidden[4:]) == 0
+    assert seeded == [0, 3, 4]  # before the first step, after the warm-up, and before the first clean step
+
+
 def test_codebooks_move_once_per_optimizer_step(tmp_path, genome_fasta):
     output = tmp_path / "out"
     train_tokenizer(tokenizer_arguments(genome_fasta, output, gradient_accumulation_steps=3, max_steps=2))
@@ -219,6 +238,9 @@ def test_the_paper_recipe_hides_nothing(genome_fasta, tmp_path):
         ({"preset": "huge"}, "no codec preset 'huge'"),
         ({"recipe": "mine"}, "no recipe 'mine'"),
         ({"eval_contigs": ["c9"]}, "no contig 'c9'"),
+        ({"clean_steps": 2, "mask_ratio": 0.0}, "--clean-steps 2 are the last steps of a run that hides bases"),
+        ({"clean_steps": 3}, "fewer than the 3 between warm-up and end"),
+        ({"clean_steps": -1}, "--clean-steps -1"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(tmp_path, genome_fasta, changes, message):

@@ -55,6 +55,7 @@ class WindowDataset(torch.utils.data.Dataset):
         seed: any integer.
         random_strand: read the reverse strand with probability 1/2.
         mask_ratio: share of a window's bases to hide, 0 to 1 (exclusive).
+        clean_from: the first window of which nothing is hidden any more; all windows hide `mask_ratio` if not given.
 
     Items: `{"nucleotide_ids": uint8 of shape (length,)}`. With a `mask_ratio`, `round(mask_ratio * length)` randomly
     chosen known bases are hidden (id 5), and `"labels"` are the ids before that, of the same shape.
@@ -71,6 +72,7 @@ class WindowDataset(torch.utils.data.Dataset):
         seed: int,
         random_strand: bool = True,
         mask_ratio: float = 0.0,
+        clean_from: int | None = None,
     ):
         if not genome.total_bases:
             raise ValueError("The genome has no bases, so there are no windows to draw.")
@@ -87,6 +89,7 @@ class WindowDataset(torch.utils.data.Dataset):
             )
         self.genome, self.num_windows, self.mask_ratio = genome, num_windows, mask_ratio
         self.random_strand = random_strand
+        self.clean_from = num_windows if clean_from is None else clean_from
         self._first, self._lengths = first, lengths
         self._ends = np.cumsum(genome.lengths)
         self._seed = _mix(np.array([seed % 2**64], dtype=np.uint64) + _GOLDEN)
@@ -108,7 +111,8 @@ class WindowDataset(torch.utils.data.Dataset):
         clean = self._read(states, starts, lengths)  # [batch, length]
         if not self.mask_ratio:
             return [{"nucleotide_ids": row[:length]} for row, length in zip(clean, lengths)]
-        hidden = np.where(self._hide(states, clean, lengths), np.uint8(MASK_NUCLEOTIDE_ID), clean)
+        hide = self._hide(states, clean, lengths) & (indices < self.clean_from)[:, None]
+        hidden = np.where(hide, np.uint8(MASK_NUCLEOTIDE_ID), clean)
         return [
             {"nucleotide_ids": row[:length], "labels": label[:length]}
             for row, label, length in zip(hidden, clean, lengths)

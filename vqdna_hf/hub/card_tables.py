@@ -86,6 +86,8 @@ def vocabulary_recipe(facts: CardFacts) -> list[tuple[str, str]]:
         hidden = "none: plain reconstruction"
         if facts.codec.mask_ratio:
             hidden = f"{percent(facts.codec.mask_ratio)} of the input, all of it to be reconstructed (denoising)"
+            if options.get("clean_steps"):
+                hidden += f"; none in the last {count(options['clean_steps'])} steps"
         rows.append(("hidden bases", hidden))
         rows.append(("codebooks", _codebook_care(facts, options)))
     return rows + _optimization(facts.vocabulary, length)
@@ -104,7 +106,13 @@ def encoder_recipe(facts: CardFacts) -> list[tuple[str, str]]:
     if shape.get("hidden_size"):
         layers, width = shape.get("num_hidden_layers"), shape["hidden_size"]
         heads = shape.get("num_attention_heads")
-        rows.append(("encoder", f"{shape['model_type']}, {layers} layers of width {width}, {heads} attention heads"))
+        encoder = (
+            f"{shape['model_type']}, {layers} layer{'s'[: layers != 1]} of width {width}, {heads} attention heads"
+        )
+        if shape.get("conv_dilations"):
+            dilations = ", ".join(map(str, shape["conv_dilations"]))
+            encoder += f"; before them convolutions of {shape['conv_kernel_size']} positions, dilated by {dilations}"
+        rows.append(("encoder", encoder))
     if not options:
         return rows
     if "parameters" in facts.encoder:

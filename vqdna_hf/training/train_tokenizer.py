@@ -99,6 +99,15 @@ def check_held_out(eval_contigs: list[str], eval_fraction: float):
         raise ValueError(f"--eval-fraction {eval_fraction} holds nothing out: give more, or name --eval-contigs.")
 
 
+def _check_clean_steps(arguments: TrainTokenizerArguments, config: VQDNACodecConfig):
+    steps, most = arguments.clean_steps, arguments.max_steps - arguments.warmup_steps
+    if steps and not (config.mask_ratio > 0 and 0 < steps < most):
+        raise ValueError(
+            f"--clean-steps {steps} are the last steps of a run that hides bases before (--mask-ratio "
+            f"{config.mask_ratio}): more than 0, and fewer than the {most} between warm-up and end."
+        )
+
+
 def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     """Learn a vocabulary.
 
@@ -109,8 +118,8 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
         The summary that is also written to `training.json`: evaluation, fingerprint, counts, versions.
 
     Raises:
-        ValueError: no FASTA file, an unknown preset or recipe, an unfinished run in the output directory, or a wrong
-            FASTA file (`FastaError`), or FSDP is asked for.
+        ValueError: no FASTA file, an unknown preset or recipe, clean steps where nothing is hidden, an unfinished run
+            in the output directory, or a wrong FASTA file (`FastaError`), or FSDP is asked for.
     """
     refuse_fsdp("Learning a vocabulary")
     if not arguments.fasta:
@@ -119,6 +128,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     apply_recipe(arguments, PAPER_RECIPE)
     started, output = time.time(), Path(arguments.output)
     config = codec_config(arguments)
+    _check_clean_steps(arguments, config)
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
     train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
         arguments.eval_contigs or None, arguments.eval_fraction
@@ -127,21 +137,28 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     model = VQDNACodecModel(config)
     training = training_arguments(arguments, output)
     per_step = windows_per_step(training)
-    schedule = [(0, arguments.warmup_length)]
-    kmeans_steps = (0,) if arguments.kmeans else ()
+    schedule, kmeans_steps = [(0, arguments.warmup_length)], [0]
     if 0 < arguments.warmup_steps < arguments.max_steps:
-        kmeans_steps = (0, arguments.warmup_steps) if arguments.kmeans else ()
+        kmeans_steps.append(arguments.warmup_steps)
         schedule.append((arguments.warmup_steps * per_step, arguments.length))
+    first_clean = arguments.max_steps - arguments.clean_steps
+    if arguments.clean_steps:
+        kmeans_steps.append(first_clean)
     held_out_windows = (held_out, arguments.eval_windows, [(0, arguments.length)])
     hidden = WindowDataset(*held_out_windows, seed=0, mask_ratio=config.mask_ratio)
     trainer = VQDNACodecTrainer(
         model=model,
         args=training,
         train_dataset=WindowDataset(
-            train, arguments.max_steps * per_step, schedule, arguments.seed, mask_ratio=config.mask_ratio
+            train,
+            arguments.max_steps * per_step,
+            schedule,
+            arguments.seed,
+            mask_ratio=config.mask_ratio,
+            clean_from=first_clean * per_step,
         ),
         eval_dataset=WindowDataset(*held_out_windows, seed=0),
-        kmeans_steps=kmeans_steps,
+        kmeans_steps=tuple(kmeans_steps) if arguments.kmeans else (),
         callbacks=[ModelCardCallback(at_end=False)],
     )
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
