@@ -118,6 +118,7 @@ setup(
             "**/*.md",
             "**/*.safetensors",
             "**/*.tsv",
+            "**/*.txt",
             "metrics/gue/*",
         ]
     },

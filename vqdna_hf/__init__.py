@@ -53,6 +53,10 @@ def __getattr__(name: str):
         from .training.lora import lora_config
 
         return lora_config
+    if name == "checkpoint":
+        from .checkpoints import checkpoint
+
+        return checkpoint
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -66,5 +70,6 @@ __all__ = [
     "VQDNAModel",
     "VQDNATokenizer",
     "__version__",
+    "checkpoint",
     "lora_config",
 ]

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from importlib import import_module
 
 from huggingface_hub.errors import StrictDataclassError
@@ -93,6 +93,13 @@ def _with_names(arguments_class: type, argv: list[str]) -> list[str]:
     return named + argv
 
 
+def _places(arguments_class: type) -> str:
+    """The values that stand alone, for the usage line; in brackets those that have a default."""
+    optional = {field.name for field in fields(arguments_class) if field.default is not MISSING}
+    names = getattr(arguments_class, "POSITIONAL", ())
+    return " ".join(f"[{name.upper()}]" if name in optional else name.upper() for name in names)
+
+
 def _say_error(text: str):
     """Print what went wrong; where several processes were launched, once for all that stumble over the same."""
     if "RANK" not in os.environ:  # started alone: nothing need be imported to say so
@@ -117,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     transformers_logging.set_verbosity_warning()
     arguments_class, function = _load(command)
-    places = " ".join(name.upper() for name in getattr(arguments_class, "POSITIONAL", ()))
+    places = _places(arguments_class)
     options = HfArgumentParser(
         arguments_class,
         prog=f"vqdna {command}",

@@ -37,6 +37,7 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig
 
+from .checkpoints import resolve_with_output
 from .export_checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
 from .export_graphs import OPSETS, ModelGraph, TokenizerGraph, exportable, write_graph
 from .modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
@@ -84,7 +85,7 @@ class ExportArguments:
 
     POSITIONAL = ("directory",)
 
-    directory: str = required("tokenizer, model or adapter directory")
+    directory: str = required("tokenizer, model or adapter directory, or a checkpoint of the package")
     output: str | None = option(None, "directory to write; DIR/onnx when not given")
     format: str = option("onnx", "file format; onnx is the only one")
     model_input: str = option(
@@ -113,10 +114,12 @@ def export(arguments: ExportArguments) -> dict:
         ValueError: wrong options, missing packages, a directory without tokenizer or model, an output directory of
             something else, or a graph that does not give what PyTorch gives. Nothing is written then.
     """
-    started, directory = time.time(), Path(arguments.directory)
+    started, place = time.time(), resolve_with_output(arguments.directory, arguments.output)
+    directory = Path(place)
     _check_arguments(arguments, directory)
     output = Path(os.path.abspath(directory / "onnx" if arguments.output is None else arguments.output))
-    source = os.path.relpath(directory, output)
+    # the record of a checkpoint's export names it; that of a directory's says where it is from there
+    source = os.path.relpath(directory, output) if place == arguments.directory else arguments.directory
     _check_output(output, source)
     codec, model = load_source(directory)
     if _averages_strands(model) and arguments.model_input == "input_ids":

@@ -125,7 +125,6 @@ def test_a_missing_tokenizer_is_refused(tmp_path, capsys, genome_fasta, corpus_d
         message = refused(capsys, *command, "--output", out)
         assert str(missing) in message and "vqdna train-tokenizer" in message
         assert_nothing_finished(out)
-    assert "--tokenizer" in refused(capsys, "tokenize", "--fasta", genome_fasta, "--codes", "--output", out)
 
 
 def test_a_missing_corpus_or_model_is_refused(tmp_path, capsys, task_dir, tokenizer_dir):

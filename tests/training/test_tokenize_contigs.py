@@ -49,7 +49,6 @@ def test_another_vocabulary_is_refused(codes_dir, genome_fasta, other_tokenizer_
 
 def test_options_that_do_not_go_together_are_refused(tmp_path, genome_fasta, tokenizer_dir, capsys):
     start = ["--fasta", genome_fasta, "--output", tmp_path / "out"]
-    assert "--contigs needs --tokenizer" in refused(capsys, *start, "--contigs")
     start += ["--tokenizer", tokenizer_dir]
     assert "--window is about windows" in refused(capsys, *start, "--contigs", "--window", 100)
     assert "--eval-contigs is about windows" in refused(capsys, *start, "--contigs", "--eval-contigs", "c1")

@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig
 
+from ..checkpoints import resolve_checkpoint
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAModel
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
@@ -20,7 +21,9 @@ CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "
 class InfoArguments:
     """Parameters and FLOPs of the presets, or of one directory."""
 
-    model: str | None = option(None, "tokenizer or model directory; the presets when not given")
+    model: str | None = option(
+        None, "tokenizer or model directory, or a checkpoint of the package; the presets otherwise"
+    )
     length: int = option(512, "bases of the forward pass whose FLOPs are counted")
 
 
@@ -63,13 +66,15 @@ def info(arguments: InfoArguments) -> list[dict]:
         for name in ENCODERS:
             rows.append({"what": f"encoder {name}", **encoder_info(VQDNAConfig.from_preset(name), length)})
     else:
-        directory = Path(arguments.model)
+        directory = Path(resolve_checkpoint(arguments.model))
         if (directory / "config.json").is_file():
             config = AutoConfig.from_pretrained(directory)
         elif (directory / "codec_config.json").is_file():
             config = VQDNACodecConfig.from_json_file(directory / "codec_config.json")
         else:
-            raise ValueError(f"{directory} holds no VQDNA tokenizer or model (no config.json, no codec_config.json).")
+            raise ValueError(
+                f"{arguments.model} holds no VQDNA tokenizer or model (no config.json, no codec_config.json)."
+            )
         codec = config if config.model_type == VQDNACodecConfig.model_type else config.codec_config
         rows.append({"what": "tokenizer", **codec_info(codec, length)})
         if codec is not config:

@@ -36,8 +36,8 @@ class ModelEntry:
         vocabulary: options of `vqdna train-tokenizer`, or the name of another model whose vocabulary is taken.
         tokenizer: a hand-made tokenizer: `kind` and its options.
         encoder: options of `vqdna pretrain`; `max_steps: 0` leaves the encoder as it was initialized.
-        path: a directory, or a repository of the Hub, with a model and its tokenizer; `revision` and
-            `trust_remote_code` go with it.
+        path: a directory, a checkpoint of the package, or a repository of the Hub, with a model and its tokenizer;
+            `revision` and `trust_remote_code` go with it.
         control: `cnn` or `kmer-regression`.
         modes: the modes that this model runs; all of the file when not given.
         seeds: how many of the file's seeds this model runs; all when not given.

@@ -21,6 +21,7 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
 from ..baselines.tokenizers import character_tokenizer
 from ..baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
+from ..checkpoints import resolve_checkpoint
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
@@ -125,7 +126,7 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
 
 
 def find_model(entry: ModelEntry) -> PreparedModel:
-    """The model of a directory or of the Hub, which any tokenizer of transformers may go with.
+    """The model of a directory, of the package or of the Hub, which any tokenizer of transformers may go with.
 
     Raises:
         ValueError: there is no such directory, or what is there is no model that can classify sequences.
@@ -133,27 +134,28 @@ def find_model(entry: ModelEntry) -> PreparedModel:
     """
     where = f"models.{entry.name}"
     options = {"revision": entry.revision, "trust_remote_code": entry.trust_remote_code}
-    local = Path(entry.path).is_dir()
+    place = resolve_checkpoint(entry.path)
+    local = Path(place).is_dir()
     if not local and (entry.path.count("/") > 1 or entry.path.startswith((".", "/", "~"))):
         raise ValueError(f"{where}: there is no directory {entry.path}.")
-    config = AutoConfig.from_pretrained(entry.path, **options)
+    config = AutoConfig.from_pretrained(place, **options)
     own = "AutoModelForSequenceClassification" in (getattr(config, "auto_map", None) or {})
     if not own and type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         raise ValueError(
             f"{where}: {entry.path} holds a {config.model_type}, which cannot classify sequences. Name a directory "
             "that `vqdna pretrain` wrote, or any model of transformers for sequence classification."
         )
-    if local and not any(part for form in ("*.safetensors*", "*.bin*") for part in Path(entry.path).glob(form)):
+    if local and not any(part for form in ("*.safetensors*", "*.bin*") for part in Path(place).glob(form)):
         raise ValueError(f"{where}: {entry.path} holds no weights.")
-    tokenizer = AutoTokenizer.from_pretrained(entry.path, **options)
+    tokenizer = AutoTokenizer.from_pretrained(place, **options)
     kind = "learned vocabulary" if isinstance(tokenizer, VQDNATokenizer) else "other"
     if local:
-        weights = weights_digest(Path(entry.path))
+        weights = weights_digest(Path(place))
     else:  # the commit, so that every cell is of the same one however long the benchmark takes
         file = cached_file(entry.path, "config.json", revision=entry.revision)
         weights = extract_commit_hash(file, None)
         entry = replace(entry, revision=weights or entry.revision)
-    return PreparedModel(entry, kind, entry.path, tokenizer, weights, None)
+    return PreparedModel(entry, kind, place, tokenizer, weights, None)
 
 
 def make_corpus(specification: Specification, output: Path) -> Path:

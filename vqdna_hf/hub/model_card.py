@@ -10,6 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from ..checkpoints import resolve_with_output
 from ..training.arguments import option, required
 from . import card_tables
 from .card_facts import CardFacts, read_facts
@@ -40,7 +41,9 @@ class CardArguments:
 
     POSITIONAL = ("directory",)
 
-    directory: str = required("directory of a vocabulary, a model, an adapter or a linear probe")
+    directory: str = required(
+        "directory of a vocabulary, a model, an adapter or a linear probe, or a checkpoint of the package"
+    )
     output: str | None = option(None, "file to write; README.md in the directory when not given")
     results: list[str] = option([], "further results.json, or a directory with one: other tasks and seeds")
 
@@ -55,7 +58,8 @@ def card(arguments: CardArguments) -> Path:
         ValueError: the directory holds nothing a card can be written for, the results do not belong together, or the
             file to write is there and was written by hand.
     """
-    path = write_model_card(arguments.directory, arguments.results, output=arguments.output)
+    directory = resolve_with_output(arguments.directory, arguments.output)
+    path = write_model_card(directory, arguments.results, output=arguments.output)
     logger.info("The model card is in %s", path)
     return path
 

@@ -12,6 +12,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from ..checkpoints import resolve_checkpoint
 from ..training.arguments import option, required
 from .staging import PICKLES, base_of, directory_kind, files_to_publish, stage, stage_base
 from .verification import verify
@@ -33,7 +34,7 @@ class PublishArguments:
 
     POSITIONAL = ("directory", "repo_id")
 
-    directory: str = required("directory of a model, a vocabulary or an adapter")
+    directory: str = required("directory of a model, a vocabulary or an adapter, or a checkpoint of the package")
     repo_id: str = required("repository to upload to: owner/name")
     private: bool = option(False, "make the repository private; without it, a new one is what its owner's default is")
     dry_run: bool = option(False, "verify and list the files, but upload nothing")
@@ -55,7 +56,7 @@ def publish(arguments: PublishArguments) -> dict:
         ValueError: the directory cannot be published, or does not load; nothing was uploaded.
         OSError: the Hub refused or failed; says whether anything was uploaded.
     """
-    directory = Path(arguments.directory)
+    directory = Path(resolve_checkpoint(arguments.directory))
     _check_repo_id(arguments.repo_id)
     kind = directory_kind(directory)
     files_to_publish(directory, kind)  # what is wrong with them is said before anything else is done

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, field
 
+from ..checkpoints import DEFAULT_CHECKPOINT
+
 
 _ATTENTION = "how attention is computed: sdpa, eager, flash_attention_2, ...; the encoder's own choice by default"
 
@@ -67,6 +69,7 @@ class TrainTokenizerArguments(RunArguments):
     codebook_dim: int | None = option(None, "width of a code vector, instead of the preset's")
     quantized_layers: list[int] = option([], "encoder layers (from 1) that the levels quantize, the last among them")
     mask_ratio: float | None = option(None, "fraction of the input bases hidden (denoising)")
+    clean_steps: int = option(0, "last steps, in which nothing is hidden; k-means begins them")
     restart_threshold: float | None = option(None, "restart codes used less than this fraction of the mean usage")
     warmup_length: int = option(128, "window during warm-up, in bases")
     length: int = option(256, "window after warm-up, in bases")
@@ -82,7 +85,11 @@ class TokenizeArguments:
 
     fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
     output: str = required("directory to write")
-    tokenizer: str | None = option(None, "tokenizer directory; needed for --codes and --contigs, recorded otherwise")
+    tokenizer: str | None = option(
+        None,
+        "tokenizer directory, or a checkpoint of the package, whose codes are stored; "
+        f"{DEFAULT_CHECKPOINT} for --codes and --contigs when not given",
+    )
     codes: bool = option(False, "store code ids beside the bases")
     contigs: bool = option(False, "no windows, but the codes of every base, to be read back by contig and interval")
     workers: int = option(1, "processes that tokenize, for --codes and --contigs; 1 is this process with its threads")
@@ -98,8 +105,10 @@ class PretrainArguments(RunArguments):
     """Stage 2, second part: masked pre-training over the frozen vocabulary."""
 
     corpus: str = required("directory that `vqdna tokenize` wrote")
-    tokenizer: str = required("tokenizer directory")
-    model: str | None = option(None, "pre-trained model to go on from; a new encoder when not given")
+    tokenizer: str = option(DEFAULT_CHECKPOINT, "tokenizer directory, or a checkpoint of the package")
+    model: str | None = option(
+        None, "pre-trained model to go on from, or a checkpoint of the package; a new encoder when not given"
+    )
     preset: str = option(
         "small", "encoder: paper, paper-bert, small, small-conv, paper-local, small-local, or tiny, which is for tests"
     )
@@ -122,7 +131,10 @@ class FinetuneArguments:
     """Stage 3: adapt a pre-trained model to a task."""
 
     data: str = required("directory with train, dev and test files (CSV, gzip CSV or Parquet; sequence,label)")
-    model: str = required("directory that `vqdna pretrain` wrote, or any model, local or of the Hub")
+    model: str = option(
+        DEFAULT_CHECKPOINT,
+        "checkpoint of the package, directory that `vqdna pretrain` wrote, or any model, local or of the Hub",
+    )
     trust_remote_code: bool = option(False, "run the code of a Hub model that brings its own")
     output: str = required("directory to write")
     mode: str = option("lora", "lora, full, linear (logistic regression on code vectors) or end-to-end")

@@ -9,6 +9,7 @@ from accelerate import PartialState
 from transformers import set_seed
 
 from ..analysis.linear_probe import LinearProbe
+from ..checkpoints import resolve_checkpoint
 from ..data import TaskInfo, load_task_files
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
@@ -101,7 +102,7 @@ def build_model(
     """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
     loaded = VQDNAForSequenceClassification.from_pretrained(
         # an adapter records this path, and should find its model from any working directory
-        str(Path(arguments.model).resolve()),
+        str(Path(resolve_checkpoint(arguments.model)).resolve()),
         **task_labels(arguments, info),
         problem_type=info.problem_type,
         pooling=arguments.pooling,

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from ..checkpoints import resolve_checkpoint
+
 
 # keys whose values are places on the machine, relative ones included
 _PLACES = frozenset({"_name_or_path", "base_model_name_or_path", "corpus", "data", "fasta", "model", "output"})
@@ -31,7 +33,7 @@ def vocabulary_record(directory: str | Path, fingerprint: str) -> dict | None:
     """What the `training.json` of a tokenizer directory says: data, arguments, evaluation, versions.
 
     Args:
-        directory: holds a tokenizer, or an encoder that carries its vocabulary's record along.
+        directory: holds a tokenizer, or an encoder that carries its vocabulary's record along; or a checkpoint.
         fingerprint: the vocabulary the record must be of.
 
     Returns:
@@ -48,7 +50,7 @@ def encoder_record(directory: str | Path, fingerprint: str) -> dict | None:
 
 
 def _record(directory: str | Path, fingerprint: str) -> dict | None:
-    path = Path(directory) / "training.json"
+    path = Path(resolve_checkpoint(directory)) / "training.json"
     if not path.is_file():
         return None
     record = json.loads(path.read_text(encoding="utf-8"))

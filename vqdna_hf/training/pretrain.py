@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel, get_peft_model
 from transformers import set_seed
 
+from ..checkpoints import resolve_checkpoint
 from ..data import Corpus
 from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
@@ -81,7 +82,7 @@ def build_model(arguments: PretrainArguments, tokenizer: VQDNATokenizer) -> VQDN
     """
     if arguments.model is not None:
         check_model_directory(arguments.model)
-        model = VQDNAForMaskedLM.from_pretrained(arguments.model)
+        model = VQDNAForMaskedLM.from_pretrained(resolve_checkpoint(arguments.model))
         model.check_tokenizer(tokenizer)
         return model
     if arguments.lora:

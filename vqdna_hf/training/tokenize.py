@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+from ..checkpoints import DEFAULT_CHECKPOINT, resolve_checkpoint
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
 from ..modeling.configuration_vqdna import VQDNAConfig
@@ -25,8 +26,8 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
     """Cut FASTA files into windows and store their bases, and on request their codes; or store codes of whole contigs.
 
     Raises:
-        ValueError: no FASTA file, codes without a tokenizer, options that do not go together, or an output directory
-            of another run (`CorpusError`, `GenomeCodesError`).
+        ValueError: no FASTA file, no such tokenizer, options that do not go together, or an output directory of
+            another run (`CorpusError`, `GenomeCodesError`).
     """
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
@@ -36,9 +37,8 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
     if arguments.workers > 1 and not arguments.codes:
         raise ValueError(f"--workers {arguments.workers} needs --codes or --contigs: bases alone are not tokenized.")
     check_held_out(arguments.eval_contigs, arguments.eval_fraction)
-    if arguments.codes and arguments.tokenizer is None:
-        raise ValueError("--codes needs --tokenizer: the directory of the vocabulary to store codes of.")
-    tokenizer = None if arguments.tokenizer is None else load_tokenizer(arguments.tokenizer)
+    vocabulary = arguments.tokenizer or (DEFAULT_CHECKPOINT if arguments.codes else None)
+    tokenizer = None if vocabulary is None else load_tokenizer(vocabulary)
     place = process_place()
     genome = GenomeBases.from_fasta(arguments.fasta, progress=place[0] == 0)
     train, held_out = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
@@ -62,8 +62,6 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
 
 
 def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
-    if arguments.tokenizer is None:
-        raise ValueError("--contigs needs --tokenizer: the directory of the vocabulary to store codes of.")
     defaults = TokenizeArguments(output=arguments.output)
     for name in _ONLY_WINDOWS:
         if getattr(arguments, name) != getattr(defaults, name):
@@ -72,7 +70,7 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
     rank, processes = process_place()
     # the main process of a launch has workers of its own, as many as were launched beside it
     workers = 1 if rank else max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
-    tokenizer = load_tokenizer(arguments.tokenizer)
+    tokenizer = load_tokenizer(arguments.tokenizer or DEFAULT_CHECKPOINT)
     genome = write_genome_codes(arguments.fasta, arguments.output, tokenizer, workers=workers, place=(rank, processes))
     if rank == 0:
         logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
@@ -80,16 +78,19 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
 
 
 def check_model_directory(directory: str):
-    """Make sure that a directory holds an encoder, and not only a vocabulary or an adapter.
+    """Make sure that a directory, or a checkpoint of the package, holds an encoder and not only a vocabulary.
 
     Raises:
         ValueError: says what it holds and what to do.
     """
-    path = Path(directory) / "config.json"
+    place = Path(resolve_checkpoint(directory))
+    path = place / "config.json"
     kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
-    if kind != VQDNAConfig.model_type or not any(Path(directory).glob("model*.safetensors*")):
+    if kind != VQDNAConfig.model_type or not any(place.glob("model*.safetensors*")):
         found = {"vqdna_codec": "a vocabulary", "vqdna": "a configuration without weights"}.get(kind, "no model")
-        if (Path(directory) / "adapter_config.json").is_file():
+        if kind is None and (place / "codec_config.json").is_file():
+            found = "a vocabulary"
+        if (place / "adapter_config.json").is_file():
             found = "an adapter"
         raise ValueError(
             f"{directory} holds {found}, but a pre-trained encoder is needed: the directory that `vqdna pretrain` "
@@ -98,14 +99,15 @@ def check_model_directory(directory: str):
 
 
 def load_tokenizer(directory: str) -> VQDNATokenizer:
-    """Load a tokenizer directory.
+    """Load a tokenizer directory, or the tokenizer of a checkpoint of the package.
 
     Raises:
         ValueError: there is no such directory, or it holds no VQDNA tokenizer.
     """
-    if not (Path(directory) / "tokenizer_config.json").is_file():
+    place = resolve_checkpoint(directory)
+    if not (Path(place) / "tokenizer_config.json").is_file():
         raise ValueError(
             f"{directory} holds no tokenizer (no tokenizer_config.json). Learn one with `vqdna train-tokenizer`, or "
             "give the directory it wrote."
         )
-    return VQDNATokenizer.from_pretrained(directory)
+    return VQDNATokenizer.from_pretrained(place)

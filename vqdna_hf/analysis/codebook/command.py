@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...checkpoints import DEFAULT_CHECKPOINT
 from ...data.sarscov2 import HOLD_OUT
 from ...data.tasks import SINGLE_LABEL, SPLITS
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
@@ -46,7 +47,7 @@ class CodebookArguments:
 
     POSITIONAL = ("directory",)
 
-    directory: str = required("tokenizer or model directory")
+    directory: str = option(DEFAULT_CHECKPOINT, "tokenizer or model directory, or a checkpoint of the package")
     data: str = required(
         "classification: a name of the catalogue (`vqdna tasks`), a directory of train, dev and test files, or a "
         "FASTA of SARS-CoV-2 genomes named by Pango lineage (.fa, .fa.gz, .fa.zst)"
