@@ -2,6 +2,7 @@
 
 import ast
 import os
+import random
 import re
 import runpy
 import shutil
@@ -189,16 +190,43 @@ def test_the_extra_min_pins_every_lower_bound_but_torch(wheel):
     assert "transformers" in bounds
 
 
-def test_installed_wheel_imports_from_an_empty_directory(wheel, tmp_path):
-    site, empty = tmp_path / "site", tmp_path / "empty"
-    empty.mkdir()
-    python("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel), cwd=empty)
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory) -> Path:
+    """The folder that the wheel is installed in."""
+    folder = tmp_path_factory.mktemp("site")
+    python("-m", "pip", "install", "--no-deps", "--no-index", "--target", str(folder), str(wheel), cwd=folder)
+    return folder
+
+
+def test_installed_wheel_imports_from_an_empty_directory(site, tmp_path):
     code = (
         "import vqdna_hf, vqdna_hf.modeling.nucleotides_vqdna as module\n"
         "print(vqdna_hf.__file__, module.__file__, sep='\\n')"
     )
-    files = python("-c", code, cwd=empty, PYTHONPATH=str(site)).splitlines()
+    files = python("-c", code, cwd=tmp_path, PYTHONPATH=str(site)).splitlines()
     assert [Path(file).relative_to(site).as_posix() for file in files] == [
         "vqdna_hf/__init__.py",
         "vqdna_hf/modeling/nucleotides_vqdna.py",
     ]
+
+
+def test_installed_wheel_brings_checkpoints(site, tmp_path):
+    bases = "".join(random.Random(0).choices("ACGT", k=400))
+    code = (
+        "import sys, vqdna_hf\n"
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
+        "for name in ('vqdna-hrq-small', 'vqdna-vq-small'):\n"
+        "    tokenizer = AutoTokenizer.from_pretrained(vqdna_hf.checkpoint(name))\n"
+        "    ids = tokenizer(sys.argv[1])['input_ids']\n"
+        "    print(vqdna_hf.checkpoint(name), len(ids), tokenizer.decode(ids, skip_special_tokens=True))\n"
+        "tokenizer = AutoTokenizer.from_pretrained(vqdna_hf.checkpoint())\n"
+        "model = AutoModelForSequenceClassification.from_pretrained(vqdna_hf.checkpoint())\n"
+        "print(*model(**tokenizer(['ACGT', 'GATTACA'], padding=True, return_tensors='pt')).logits.shape)"
+    )
+    *tokenizers, shape = python("-c", code, bases, cwd=tmp_path, PYTHONPATH=str(site)).splitlines()
+    for name, line in zip(("vqdna-hrq-small", "vqdna-vq-small"), tokenizers, strict=True):
+        directory, length, decoded = line.split()
+        assert Path(directory) == site / "vqdna_hf" / "checkpoints" / name
+        assert int(length) == len(bases) + 2 and len(decoded) == len(bases)
+        assert sum(a == b for a, b in zip(bases, decoded)) >= 0.98 * len(bases)
+    assert shape == "2 2"
