@@ -113,6 +113,8 @@ def _say_error(text: str):
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that cannot be used."""
     argv = sys.argv[1:] if argv is None else argv
+    # subtle: oneDNN keeps up to 1024 compiled products, 2 MB for every new number of rows: gigabytes where it varies
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     parser = argparse.ArgumentParser(prog="vqdna", description="Learned vocabularies for DNA (VQDNA).")
     parser.add_argument("--version", action="version", version=f"vqdna-hf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

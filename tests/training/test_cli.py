@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -250,3 +251,15 @@ def test_the_demo_runs_through(tmp_path, capsys):
 )
 def test_main_arguments_may_stand_alone(argv, named):
     assert _with_names(PublishArguments, argv)[: len(named)] == named
+
+
+@pytest.mark.parametrize("given, expected", [(None, "128"), ("7", "7")])
+def test_compiled_products_are_not_kept_for_ever(monkeypatch, given, expected):
+    """Every new number of rows is one more for oneDNN to keep; a user's own limit stands."""
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv(name, given)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert os.environ.pop(name) == expected
