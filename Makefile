@@ -21,8 +21,8 @@ help: ## show this list
 	@echo "  TORCH=$(TORCH)  what is installed for PyTorch"
 
 # one thread: a second one gains little on models this small, and costs a lot where the machine is shared
-demo: $(INSTALLED) ## run the whole pipeline on small data, into demo-output/
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/vqdna demo --output demo-output
+demo: $(INSTALLED) ## see the checkpoint at work (DEMO_ARGS="--data DIR" adds a task), in demo-output/
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/vqdna demo --output demo-output $(DEMO_ARGS)
 
 test: $(INSTALLED) ## run the fast tests (PYTEST_ARGS="-k codec" to select)
 	$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile tests $(PYTEST_ARGS)

@@ -67,7 +67,12 @@ COMMANDS = {
         "compare models on tasks, as a YAML file says, and print the tables",
     ),
     "info": ("analysis.info", "InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
-    "demo": ("demo", "DemoArguments", "demo", "simulate a genome and run all stages on it"),
+    "demo": (
+        "demo",
+        "DemoArguments",
+        "demo",
+        "see the checkpoint of the package at work; or all stages, from scratch",
+    ),
 }
 
 

@@ -229,8 +229,8 @@ def test_the_presets_have_the_paper_s_sizes():
 
 
 @pytest.mark.slow
-def test_the_demo_runs_through(tmp_path, capsys):
-    command = ["demo", "--output", str(tmp_path / "demo"), "--steps", "4", "--epochs", "1"]
+def test_the_demo_from_scratch_runs_through(tmp_path, capsys):
+    command = ["demo", "--from-scratch", "--output", str(tmp_path / "demo"), "--steps", "4", "--epochs", "1"]
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "Reloaded by AutoTokenizer" in text
