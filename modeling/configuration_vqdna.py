@@ -121,6 +121,11 @@ class VQDNACodecConfig(PreTrainedConfig):
         mask_ratio (`float`, *optional*, defaults to 0.0):
             Fraction of the input bases hidden while training, all of them to be reconstructed ("denoising" vocabulary
             learning). The paper hides none.
+        word_radius (`int`, *optional*, defaults to 0):
+            If positive, the code vector of a base has to name, by a linear layer and while training, the bases up to
+            this many places before and after it, itself included. The decoder sees the codes around and asks for no
+            more than the base itself. Not in the paper.
+        word_weight (`float`, *optional*, defaults to 1.0): Weight of that cross-entropy.
         format_version (`int`, *optional*): Version of the directory's format; a newer one than the code's is refused.
 
     Example:
@@ -153,6 +158,8 @@ class VQDNACodecConfig(PreTrainedConfig):
     ema_epsilon: float = 1e-5
     restart_threshold: float | int = 0.05
     mask_ratio: float | int = 0.0
+    word_radius: int = 0
+    word_weight: float | int = 1.0
     initializer_range: float = 0.02
     format_version: int = FORMAT_VERSION
 
@@ -197,6 +204,9 @@ class VQDNACodecConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not low <= value < high:
                 raise ValueError(f"{name}={value} must lie in [{low}, {high}).")
+        for name in ("word_radius", "word_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must not be negative; 0 trains without it.")
         if self.commitment_weight < 0:
             raise ValueError(f"commitment_weight={self.commitment_weight} must not be negative (beta of Eq. 3 and 8).")
 

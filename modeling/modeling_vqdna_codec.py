@@ -64,6 +64,8 @@ class VQDNACodecOutput(ModelOutput):
         commitment_loss (`torch.FloatTensor` of shape `()`): Before beta; a mean over positions and dimensions.
         accuracy (`torch.FloatTensor` of shape `()`): Fraction of the known bases reconstructed.
         hidden_accuracy (`torch.FloatTensor` of shape `()`): The same over the bases that the input hid; nan if none.
+        word_loss (`torch.FloatTensor` of shape `()`): Cross-entropy of the bases that each code names by itself, in
+            nats a base, before its weight; `None` where `config.word_radius` is 0.
         codes (`torch.LongTensor` of shape `(batch_size, length, levels)`): One code per base and level.
         logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): Reconstruction, in the order A, C, G, T.
         counts (`list[torch.FloatTensor]`): How often each code of each level was used.
@@ -75,6 +77,7 @@ class VQDNACodecOutput(ModelOutput):
     commitment_loss: torch.FloatTensor | None = None
     accuracy: torch.FloatTensor | None = None
     hidden_accuracy: torch.FloatTensor | None = None
+    word_loss: torch.FloatTensor | None = None
     codes: torch.LongTensor | None = None
     logits: torch.FloatTensor | None = None
     counts: list[torch.FloatTensor] | None = None
@@ -172,6 +175,30 @@ class VQDNACodecDecoder(nn.Module):
         return self.head(F.gelu(self.head_norm(self.head_projection(hidden_states))))  # [b, l, 4]
 
 
+class VQDNACodecWordHead(nn.Linear):
+    """The vector of one code to the bases of the word around it: what the code knows without its neighbours."""
+
+    def __init__(self, config: VQDNACodecConfig):
+        self.radius = config.word_radius
+        super().__init__(config.codebook_dim, 4 * (2 * config.word_radius + 1))
+
+    def loss(self, quantized: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the places of a word, a mean over them and over the words around known bases.
+
+        Args:
+            quantized (`torch.FloatTensor` of shape `(b, l, c)`), labels (`torch.LongTensor` of shape `(b, l)`):
+                anything but 0-3 is unknown, or outside the sequence; such places of a word count as 0.
+        """
+        width, length = 2 * self.radius + 1, labels.shape[1]
+        padded = F.pad(labels.masked_fill((labels < 0) | (labels > 3), -1), (self.radius, self.radius), value=-1)
+        words = torch.stack([padded[:, start : start + length] for start in range(width)], dim=-1)
+        words = words[words[..., self.radius] >= 0]  # [known, width]
+        vectors = quantized[padded[:, self.radius : self.radius + length] >= 0]
+        logits = full_precision(self(vectors.to(self.weight.dtype))).unflatten(-1, (width, 4))
+        total = F.cross_entropy(logits.flatten(0, 1), words.flatten(), ignore_index=-1, reduction="sum")
+        return total / max(words.numel(), 1)
+
+
 class VQDNACodecPreTrainedModel(PreTrainedModel):
     """Weight initialization and the capability sheet of the codec."""
 
@@ -191,7 +218,7 @@ class VQDNACodecPreTrainedModel(PreTrainedModel):
     _keep_in_fp32_modules_strict = [
         *("codebooks.*.embedding", "codebooks.*.cluster_size"),
         *("encoder.stem", "encoder.blocks", "encoder.latent_projections"),
-        *("decoder.latent_projection", "decoder.blocks", "decoder.head"),
+        *("decoder.latent_projection", "decoder.blocks", "decoder.head", "word_head"),
     ]
     # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
     accepts_loss_kwargs = False
@@ -245,6 +272,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             config.restart_threshold,
         )
         self.decoder = VQDNACodecDecoder(config)
+        self.word_head = VQDNACodecWordHead(config) if config.word_radius else None
         self.post_init()
 
     @can_return_tuple
@@ -281,12 +309,18 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         loss = F.cross_entropy(logits[known], labels[known]) if known.any() else logits.sum() * 0
         right = (logits.argmax(dim=-1) == labels).float()
         hidden = known & (nucleotide_ids == MASK_NUCLEOTIDE_ID)
+        total = loss + self.config.commitment_weight * quantized.commitment_loss
+        word_loss = None
+        if self.word_head is not None:
+            word_loss = self.word_head.loss(quantized.quantized, labels.masked_fill(~mask, -1))
+            total = total + self.config.word_weight * word_loss
         return VQDNACodecOutput(
-            loss=loss + self.config.commitment_weight * quantized.commitment_loss,
+            loss=total,
             reconstruction_loss=loss.detach(),
             commitment_loss=quantized.commitment_loss.detach(),
             accuracy=right[known].mean(),
             hidden_accuracy=right[hidden].mean(),
+            word_loss=None if word_loss is None else word_loss.detach(),
             codes=quantized.codes,
             logits=logits,
             counts=quantized.counts,

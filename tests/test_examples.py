@@ -213,6 +213,21 @@ def test_train_vocabulary_and_pretrain_with_it(small, tmp_path):
     AutoModelForMaskedLM.from_pretrained(encoder).check_tokenizer(AutoTokenizer.from_pretrained(encoder))
 
 
+def test_train_the_checkpoint(small, tmp_path):
+    """Every step of it, a few steps each; what is there is kept when the script is called again."""
+    options = ["--fasta", small / "simulated_genome.fa", "--work", tmp_path, "--scale", 0.0005]
+    run("12_train_checkpoint.py", *options)
+    directory = tmp_path / "vqdna-hrq-small"
+    tokenizer, model = AutoTokenizer.from_pretrained(directory), AutoModelForMaskedLM.from_pretrained(directory)
+    model.check_tokenizer(tokenizer)
+    assert tokenizer.vocabulary_fingerprint != (
+        AutoTokenizer.from_pretrained(tmp_path / "vqdna-vq-small").vocabulary_fingerprint
+    )
+    before = (directory / "model.safetensors").read_bytes()
+    run("12_train_checkpoint.py", *options)
+    assert (directory / "model.safetensors").read_bytes() == before
+
+
 @pytest.mark.parametrize("kind", ["finetuned", "adapter"])
 def test_evaluate_metric_gives_the_score_of_training(kind, request, capsys, small):
     names = request.getfixturevalue(kind)

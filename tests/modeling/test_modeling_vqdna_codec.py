@@ -77,6 +77,50 @@ def test_labels_are_what_is_reconstructed():
     torch.testing.assert_close(output.accuracy, right[kept].float().mean())
 
 
+def test_a_code_names_the_word_around_it():
+    """Position by position: the mean over the places of each word, unknown and absent ones counting 0."""
+    torch.manual_seed(0)
+    model, ids = make_codec(word_radius=2, word_weight=0.5).eval(), torch.randint(6, (2, 20))
+    labels = ids.masked_fill(ids == 5, 1)
+    ids[1, 15:] = labels[1, 15:] = 8
+    output = model(ids, labels=labels)
+    vectors, losses = model.quantizer.lookup(output.codes), []
+    for row, column in ((labels >= 0) & (labels < 4)).nonzero().tolist():
+        logits = model.word_head(vectors[row, column]).view(5, 4).log_softmax(-1)
+        places = [column + shift for shift in range(-2, 3)]
+        named = [
+            -logits[n, labels[row, place]]
+            for n, place in enumerate(places)
+            if 0 <= place < 20 and labels[row, place] < 4
+        ]
+        losses.append(sum(named) / 5)
+    torch.testing.assert_close(output.word_loss, torch.stack(losses).mean())
+    expected = output.reconstruction_loss + 0.9 * output.commitment_loss + 0.5 * output.word_loss
+    torch.testing.assert_close(output.loss, expected)
+    assert make_codec()(ids).word_loss is None and make_codec().word_head is None
+
+
+def test_a_codec_trained_with_words_is_saved_whole_and_loads(tmp_path):
+    torch.manual_seed(0)
+    model = make_codec(word_radius=1).train()
+    model(torch.randint(4, (2, 30))).loss.backward()
+    assert model.word_head.weight.grad.abs().max() > 0
+    model.save_pretrained(tmp_path)
+    loaded, report = VQDNACodecModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert_same_tensors(tensors_of(model), tensors_of(loaded))
+    plain = make_codec()
+    plain.load_state_dict({name: value for name, value in tensors_of(model).items() if "word_head" not in name})
+    assert plain.fingerprint() == model.fingerprint()  # words decide no code
+
+
+@pytest.mark.parametrize("radius", [0, 2])
+def test_a_batch_without_a_known_base_has_a_loss_(radius):
+    output = make_codec(word_radius=radius).train()(torch.full((1, 6), 4))
+    output.loss.backward()
+    assert float(output.loss.detach()) == float(output.loss.detach())
+
+
 def test_a_batch_without_a_known_base_has_a_loss():
     output = make_codec().train()(torch.full((2, 9), 4))
     output.loss.backward()

@@ -36,7 +36,8 @@ def test_stage_1_refuses_fsdp(monkeypatch, tmp_path, genome_fasta):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_step_is_the_same_however_its_unknown_bases_are_spread(monkeypatch, tmp_path):
+@pytest.mark.parametrize("radius", [0, 2])
+def test_a_step_is_the_same_however_its_unknown_bases_are_spread(monkeypatch, tmp_path, radius):
     """Every base of a step counts once, however many micro-batches or processes compute it; here: micro-batches."""
     rng, logged = np.random.default_rng(1), []
     contigs = [rng.integers(0, 4, 4000).astype(np.uint8) for _ in range(3)]
@@ -46,11 +47,13 @@ def test_a_step_is_the_same_however_its_unknown_bases_are_spread(monkeypatch, tm
     log = VQDNACodecTrainer.log
     monkeypatch.setattr(VQDNACodecTrainer, "log", lambda self, logs, *rest: (logged.append(logs), log(self, logs)))
     common = {"max_steps": 1, "warmup_steps": 0, "learning_rate": 0.0, "kmeans": False, "restart_threshold": 0.0}
+    common["word_radius"] = radius
     for name, parts in (("whole", (8, 1)), ("parts", (2, 4))):
         sizes = {"batch_size": parts[0], "gradient_accumulation_steps": parts[1]}
         train_tokenizer(tokenizer_arguments(fasta, tmp_path / name, **common, **sizes))
     whole, parts = (logs for logs in logged if "grad_norm" in logs)
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+    assert ("word_loss" in parts) == (radius > 0)
     assert float(parts["grad_norm"]) == pytest.approx(float(whole["grad_norm"]), rel=1e-4)
 
 

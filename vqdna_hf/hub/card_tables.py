@@ -89,6 +89,8 @@ def vocabulary_recipe(facts: CardFacts) -> list[tuple[str, str]]:
             if options.get("clean_steps"):
                 hidden += f"; none in the last {count(options['clean_steps'])} steps"
         rows.append(("hidden bases", hidden))
+        if facts.codec.word_radius:
+            rows.append(("words", f"each code names the {2 * facts.codec.word_radius + 1} bases around it by itself"))
         rows.append(("codebooks", _codebook_care(facts, options)))
     return rows + _optimization(facts.vocabulary, length)
 

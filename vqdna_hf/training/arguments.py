@@ -69,6 +69,7 @@ class TrainTokenizerArguments(RunArguments):
     codebook_dim: int | None = option(None, "width of a code vector, instead of the preset's")
     quantized_layers: list[int] = option([], "encoder layers (from 1) that the levels quantize, the last among them")
     mask_ratio: float | None = option(None, "fraction of the input bases hidden (denoising)")
+    word_radius: int | None = option(None, "bases on either side that a code has to name by itself, while training")
     clean_steps: int = option(0, "last steps, in which nothing is hidden; k-means begins them")
     restart_threshold: float | None = option(None, "restart codes used less than this fraction of the mean usage")
     warmup_length: int = option(128, "window during warm-up, in bases")

@@ -99,6 +99,8 @@ class VQDNACodecTrainer(RecordingTrainer):
         for name in ("reconstruction_loss", "commitment_loss", "accuracy"):
             self.record(name, getattr(outputs, name), known)
         self.record("hidden_accuracy", outputs.hidden_accuracy, hidden)
+        if outputs.word_loss is not None:
+            self.record("word_loss", outputs.word_loss, known)
         for level, counts in enumerate(outputs.counts, start=1):
             self.record_counts(f"level_{level}", counts)
         return (loss, outputs) if return_outputs else loss
