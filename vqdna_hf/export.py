@@ -119,7 +119,7 @@ def export(arguments: ExportArguments) -> dict:
     _check_arguments(arguments, directory)
     output = Path(os.path.abspath(directory / "onnx" if arguments.output is None else arguments.output))
     # the record of a checkpoint's export names it; that of a directory's says where it is from there
-    source = os.path.relpath(directory, output) if place == arguments.directory else arguments.directory
+    source = os.path.relpath(directory, output) if place == os.fspath(arguments.directory) else arguments.directory
     _check_output(output, source)
     codec, model = load_source(directory)
     if _averages_strands(model) and arguments.model_input == "input_ids":

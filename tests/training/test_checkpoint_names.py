@@ -14,7 +14,7 @@ from vqdna_hf.analysis.info import InfoArguments, info
 from vqdna_hf.benchmark.cells import describe
 from vqdna_hf.benchmark.entries import ModelEntry
 from vqdna_hf.benchmark.prepare import find_model
-from vqdna_hf.checkpoints import DEFAULT_CHECKPOINT, resolve_checkpoint
+from vqdna_hf.checkpoints import DEFAULT_CHECKPOINT, resolve_checkpoint, resolve_with_output
 from vqdna_hf.cli import main
 from vqdna_hf.data import GenomeCodes
 from vqdna_hf.hub.publish import PublishArguments, publish
@@ -54,8 +54,10 @@ def test_a_name_is_resolved_unless_a_directory_is_called_so(packaged):
     assert resolve_checkpoint(NAME) == str(packaged)
     for other in (f"./{NAME}", f"owner/{NAME}", "vqdna-hrq-tiny", str(packaged)):
         assert resolve_checkpoint(other) == other
+    assert resolve_checkpoint(Path(NAME)) == resolve_with_output(NAME, "out") == str(packaged)
+    assert resolve_with_output(packaged, None) == str(packaged)
     Path(NAME).mkdir()
-    assert resolve_checkpoint(NAME) == NAME
+    assert resolve_checkpoint(NAME) == resolve_with_output(NAME, None) == NAME
 
 
 def test_the_checkpoint_is_what_commands_take_when_nothing_is_named():

@@ -52,13 +52,13 @@ def resolve_checkpoint(place: str | PathLike) -> str:
     return checkpoint(place) if place in list_checkpoints() and not Path(place).is_dir() else place
 
 
-def resolve_with_output(place: str, output: str | None) -> str:
+def resolve_with_output(place: str | PathLike, output: str | PathLike | None) -> str:
     """`resolve_checkpoint` for a command that writes beside what it reads, unless it is told where.
 
     Raises:
         ValueError: a checkpoint of the package is named, and no output.
     """
     directory = resolve_checkpoint(place)
-    if directory != place and output is None:
+    if directory != fspath(place) and output is None:
         raise ValueError(f"{place} comes with the package, where nothing is written: say where with --output.")
     return directory
