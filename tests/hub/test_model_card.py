@@ -214,6 +214,18 @@ def test_the_code_of_a_card_runs(runs, kind, capsys):
     assert capsys.readouterr().out.strip()
 
 
+@pytest.mark.parametrize("name", ["vqdna-hrq-small", "vqdna-vq-small"])
+def test_the_card_of_a_checkpoint_of_the_package_loads_it_from_there(runs, tmp_path, capsys, name):
+    shutil.copytree(runs / ("encoder" if "hrq" in name else "vocabulary"), tmp_path / name)
+    (tmp_path / name / "README.md").unlink()
+    (program,) = programs(str(render_model_card(tmp_path / name)))
+    assert f'from_pretrained(vqdna_hf.checkpoint("{name}"))' in program and f'from_pretrained("{name}")' not in program
+    exec(compile(program, name, "exec"), {})
+    assert capsys.readouterr().out.strip()
+    program, *_ = programs(write_model_card(tmp_path / name, repo_id=f"someone/{name}").read_text())
+    assert f'from_pretrained("someone/{name}")' in program
+
+
 def test_the_code_of_a_card_runs_without_the_package(runs, tmp_path):
     """Repositories carry their code; in a fresh process in which `vqdna_hf` cannot be imported."""
     files = []

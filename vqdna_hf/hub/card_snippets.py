@@ -1,5 +1,6 @@
 """The code of a card's "How to use": complete programs, which the tests take out of cards and run."""
 
+from ..checkpoints import list_checkpoints
 from .card_facts import CardFacts
 
 
@@ -17,6 +18,13 @@ def auto_class(facts: CardFacts) -> str:
         heads = {"SEQ_CLS": "AutoModelForSequenceClassification", "TOKEN_CLS": "AutoModelForTokenClassification"}
         return heads.get(facts.adapter.get("task_type"), "AutoModelForMaskedLM")
     return _AUTO.get((facts.config.get("architectures") or [None])[0], "AutoModel")
+
+
+def place_of(facts: CardFacts, trust_remote_code: bool = False) -> str:
+    """What `from_pretrained` takes, as source text: the repository or directory, or the checkpoint of the package."""
+    if facts.repo_id is None and facts.name in list_checkpoints() and not trust_remote_code:
+        return f'vqdna_hf.checkpoint("{facts.name}")'
+    return f'"{facts.name}"'
 
 
 def usage(facts: CardFacts, trust_remote_code: bool = False) -> str:
@@ -44,7 +52,7 @@ def _vocabulary(facts: CardFacts, trust: str) -> list[str]:
         "import vqdna_hf  # registers the classes",
         "from transformers import AutoTokenizer",
         "",
-        f'tokenizer = AutoTokenizer.from_pretrained("{facts.name}"{trust})',
+        f'tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})',
         'ids = tokenizer("ACGTTTGACAACGT")["input_ids"]  # one id per base, between [CLS] and [SEP]',
         "print(ids)",
         "print(tokenizer.decode(ids, skip_special_tokens=True))  # DNA again, by the decoder network",
@@ -54,18 +62,18 @@ def _vocabulary(facts: CardFacts, trust: str) -> list[str]:
 def _model(facts: CardFacts, trust: str) -> list[str]:
     auto = auto_class(facts)
     imports = [f"from transformers import {auto}, AutoTokenizer"]
-    load = [f'model = {auto}.from_pretrained("{facts.name}"{trust}).eval()']
+    load = [f'model = {auto}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()']
     if facts.kind == "adapter":
         peft = auto.replace("AutoModel", "AutoPeftModel")
         imports = [f"from peft import {peft}", "from transformers import AutoTokenizer"]
-        load = [f'model = {peft}.from_pretrained("{facts.name}"{trust}).eval()']
+        load = [f'model = {peft}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()']
     use = {"AutoModelForMaskedLM": _predict_bases, "AutoModel": _embed}.get(auto, _classify)
     return [
         "import torch",
         "import vqdna_hf  # registers the classes",
         *imports,
         "",
-        f'tokenizer = AutoTokenizer.from_pretrained("{facts.name}"{trust})',
+        f'tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})',
         *load,
         "",
         *use(facts),
