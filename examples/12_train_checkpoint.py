@@ -15,7 +15,9 @@ from pathlib import Path
 from vqdna_hf import VQDNAForMaskedLM, VQDNATokenizer
 from vqdna_hf.data import Corpus
 from vqdna_hf.training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
+from vqdna_hf.training.lineage import without_paths
 from vqdna_hf.training.pretrain import pretrain
+from vqdna_hf.training.recording import read_json, write_json
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
@@ -75,10 +77,10 @@ if not (encoder / "training.json").is_file():
     )
 
 learn_vocabulary("vq")
-checkpoint = args.work / "vqdna-hrq-small"
-model = VQDNAForMaskedLM.from_pretrained(encoder)
-model.save_pretrained(checkpoint)
-VQDNATokenizer.from_pretrained(encoder).save_pretrained(checkpoint)
-VQDNATokenizer.from_pretrained(args.work / "vq").save_pretrained(args.work / "vqdna-vq-small")
+names = {"vqdna-hrq-small": encoder, "vqdna-vq-small": args.work / "vq"}
+for name, run in names.items():
+    VQDNATokenizer.from_pretrained(run).save_pretrained(args.work / name)
+    write_json(args.work / name / "training.json", without_paths(read_json(run / "training.json")))
+VQDNAForMaskedLM.from_pretrained(encoder).save_pretrained(args.work / "vqdna-hrq-small")
 print(f"Trained on {sum(entry['bases'] for entry in Corpus.load(corpus).manifest['inputs']):,} bases.")
-print(f"The checkpoint is in {checkpoint}, its sibling in {args.work / 'vqdna-vq-small'}.")
+print(f"The checkpoint and its sibling are in {' and '.join(str(args.work / name) for name in names)}.")
