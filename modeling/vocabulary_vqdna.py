@@ -16,7 +16,8 @@ from .modeling_vqdna_codec import VQDNACodecModel
 
 
 VOCAB_FILES_NAMES = {"codec_file": "codec.safetensors", "codec_config_file": "codec_config.json"}
-_NOT_SAVED = ("auto_map", "dtype", "architectures")  # fields of a configuration that say nothing about the codec
+# fields of a configuration that say nothing about the codec, one of them where it lay on this machine
+_NOT_SAVED = ("auto_map", "dtype", "architectures", "_name_or_path")
 
 
 class CodeVocabulary(Mapping):

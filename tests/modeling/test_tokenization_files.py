@@ -79,6 +79,13 @@ def test_a_loaded_tokenizer_saves_the_same_files(directory, tmp_path):
     )
 
 
+def test_a_saved_tokenizer_does_not_say_where_its_codec_came_from(tokenizer, tmp_path):
+    tokenizer.codec.save_pretrained(tmp_path / "codec")
+    other = VQDNATokenizer(codec=type(tokenizer.codec).from_pretrained(tmp_path / "codec"))
+    other.save_pretrained(tmp_path / "tokenizer")
+    assert not [path for path in (tmp_path / "tokenizer").iterdir() if str(tmp_path).encode() in path.read_bytes()]
+
+
 def test_settings_are_saved(tokenizer, tmp_path):
     own = VQDNATokenizer(
         codec=tokenizer.codec, padding_side="left", truncation_side="left", model_max_length=9, chunk_length=7
