@@ -51,7 +51,7 @@ def test_the_record_holds_every_number_and_no_sequence_or_path(result, task_dir)
 
 def test_every_figure_is_a_png_and_a_well_formed_svg(result):
     output, report = result
-    names = ("usage", "map", "logos_level1", "logos_level2", "base_change", "strand")
+    names = ("usage", "map", "logos_level1", "logos_level2", "words", "base_change", "strand")
     files = {"codebook.json", "index.html", *(f"{name}.{kind}" for name in names for kind in ("png", "svg"))}
     assert {path.name for path in output.iterdir()} == files == set(report["files"])
     for name in names:
@@ -64,8 +64,8 @@ def test_the_page_needs_nothing_but_itself(result):
     assert "<script" not in page
     assert not re.search(r"""(src|href|srcset)=["'](?!data:)""", page)
     assert "prefers-color-scheme: dark" in page
-    assert page.count("<figure>") == page.count("<figcaption>") == 6
-    assert page.count("data:image/png;base64,") == 12
+    assert page.count("<figure>") == page.count("<figcaption>") == 7
+    assert page.count("data:image/png;base64,") == 14
     assert "planted" in page
     assert "{{" not in page
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vqdna_hf.analysis.codebook.information import word_information
 from vqdna_hf.analysis.codebook.rows import Encoded, encode_rows
 from vqdna_hf.analysis.codebook.statistics import base_change, code_usage, level_radius, strand_consistency
 from vqdna_hf.modeling.nucleotides_vqdna import reverse_complement
@@ -46,6 +47,35 @@ def test_usage_counts_codes_of_known_bases():
     first, second = code_usage(encoded, [2, 4])
     assert (first["counts"], first["used"], first["share_used"], first["perplexity"]) == ([3, 0], 1, 0.5, 1.0)
     assert second["counts"] == [1, 0, 2, 0]
+
+
+def test_a_code_tells_the_bases_of_its_word_and_no_others():
+    """The code of a base is the word of it and the two behind it: two bits about each of the three."""
+    encoded = encode(WordCodec(), random_rows(40, 500))
+    found = word_information(encoded, [64], reach=4)
+    assert found["offsets"] == list(range(-4, 5)) and found["levels"][0] == found["together"]
+    bits = dict(zip(found["offsets"], found["together"]["bits"]))
+    # the last bases of a row have a padded word, which is why it is not quite two
+    assert all(bits[offset] == pytest.approx(2, abs=0.02) for offset in (0, 1, 2))
+    assert all(bits[offset] < 0.003 for offset in (-4, -3, -2, -1, 3, 4))
+    assert found["together"]["entropy"] == pytest.approx(6, abs=0.05)
+
+
+def test_levels_are_told_apart_and_counted_together():
+    rng = np.random.default_rng(0)
+    bases = rng.integers(0, 4, 20_000).astype(np.uint8)
+    codes = np.stack([bases // 2, bases % 2], axis=1).astype(np.int64)
+    found = word_information(Encoded(bases, codes, np.array([0, 20_000])), [2, 2], reach=1)
+    assert [level["bits"][1] for level in found["levels"]] == pytest.approx([1, 1], abs=0.01)
+    assert found["together"]["bits"] == pytest.approx([0, 2, 0], abs=0.01)
+
+
+def test_unknown_bases_and_other_rows_are_not_counted():
+    bases = np.array([0, 1, 4, 2, 3, 0, 1, 2], dtype=np.uint8)
+    encoded = Encoded(bases, bases.astype(np.int64)[:, None], np.array([0, 4, 8]))
+    found = word_information(encoded, [5], reach=7)
+    assert found["together"]["entropy"] < 2 and found["together"]["bits"][0] == found["together"]["bits"][-1] == 0
+    assert found["together"]["bits"][7] > 0
 
 
 def test_every_level_sees_as_far_as_its_layer(codec):

@@ -27,6 +27,7 @@ from ...training.recording import (
 )
 from ...training.tokenize import load_tokenizer
 from ..audit import Rows, shortcut_scores
+from .information import word_information
 from .labels import Study, study_labels
 from .logos import base_frequencies, code_logos
 from .relevance import code_tables, kmer_score
@@ -147,6 +148,7 @@ def inspect_codebook(codec: VQDNACodecModel, rows: TaskRows, arguments: Codebook
                 code_logos(train, level, usage[level]["counts"], arguments.logos, config.halo) for level in levels
             ],
         },
+        "words": {"split": "train", **word_information(train, sizes)},
         "base_change": base_change(codec, rows.sequences["train"], arguments.substitutions, rng),
         "strand": {"split": "train", "levels": strand_consistency(train, mirrored, sizes, rng)},
     }

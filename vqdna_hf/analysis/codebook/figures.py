@@ -141,6 +141,25 @@ def draw_logos(report: dict, theme: Theme, level: int) -> Figure:
     return figure
 
 
+def draw_words(report: dict, theme: Theme) -> Figure:
+    """Bits that a code tells about each base around it: of each level, and of all together."""
+    found = report["words"]
+    figure = Figure(figsize=(_WIDTH, 3.3), layout="constrained")
+    axes = figure.subplots()
+    for level, one in enumerate(found["levels"]):
+        style = {"color": level_colour(level, theme), "marker": _MARKERS[level % len(_MARKERS)], "ms": 4, "lw": 1.3}
+        text = f"{level_name(report, level)}: {one['entropy']:.1f} bits a code"
+        axes.plot(found["offsets"], one["bits"], label=text, **style)
+    if len(found["levels"]) > 1:
+        text = f"together: {found['together']['entropy']:.1f} bits"
+        axes.plot(found["offsets"], found["together"]["bits"], color=theme.text, lw=1.3, ls="--", label=text)
+    axes.set_ylim(-0.05, 2.1)
+    axes.set_ylabel("bits about the base")
+    axes.set_xlabel("base's position, in bases from the code's")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
+    return figure
+
+
 def draw_base_change(report: dict, theme: Theme) -> Figure:
     """Share of the codes that change, by their offset from the changed base; the same on a logarithmic scale."""
     change, halo = report["base_change"], report["vocabulary"]["halo"]

@@ -8,7 +8,7 @@ from jinja2 import Environment
 
 from . import words
 from .drawing import DARK, LIGHT, class_colours, render
-from .figures import draw_base_change, draw_logos, draw_map, draw_strand, draw_usage
+from .figures import draw_base_change, draw_logos, draw_map, draw_strand, draw_usage, draw_words
 
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -21,6 +21,7 @@ def figures_of(report: dict) -> dict:
         "usage": draw_usage,
         "map": draw_map,
         **{f"logos_level{level + 1}": partial(draw_logos, level=level) for level in levels},
+        "words": draw_words,
         "base_change": draw_base_change,
         "strand": draw_strand,
     }
@@ -36,6 +37,7 @@ def write_page(report: dict, path: Path, images: dict[str, bytes]):
         "usage": words.usage_caption(report),
         "map": words.map_caption(report),
         **{f"logos_level{level + 1}": words.logos_caption(report, level) for level in levels},
+        "words": words.words_caption(report),
         "base_change": words.change_caption(report),
         "strand": words.strand_caption(report),
     }

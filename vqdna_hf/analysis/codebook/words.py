@@ -225,6 +225,17 @@ def logos_caption(report: dict, level: int) -> str:
     )
 
 
+def words_caption(report: dict) -> str:
+    found = report["words"]
+    whole = sum(found["together"]["bits"])
+    return (
+        "Mutual information of the code at a position and the base at each place around it, in train rows: 2 bits "
+        "where the code alone tells the base, 0 where it tells nothing. Estimated from counts, less what independent "
+        f"pairs would seem to share. All levels together tell {whole:.1f} bits about the {len(found['offsets'])} "
+        "bases shown, counted one by one."
+    )
+
+
 def change_caption(report: dict) -> str:
     change = report["base_change"]
     near = "; ".join(
