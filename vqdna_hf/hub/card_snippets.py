@@ -52,7 +52,7 @@ def _vocabulary(facts: CardFacts, trust: str) -> list[str]:
         "import vqdna_hf  # registers the classes",
         "from transformers import AutoTokenizer",
         "",
-        f'tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})',
+        f"tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})",
         'ids = tokenizer("ACGTTTGACAACGT")["input_ids"]  # one id per base, between [CLS] and [SEP]',
         "print(ids)",
         "print(tokenizer.decode(ids, skip_special_tokens=True))  # DNA again, by the decoder network",
@@ -62,18 +62,18 @@ def _vocabulary(facts: CardFacts, trust: str) -> list[str]:
 def _model(facts: CardFacts, trust: str) -> list[str]:
     auto = auto_class(facts)
     imports = [f"from transformers import {auto}, AutoTokenizer"]
-    load = [f'model = {auto}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()']
+    load = [f"model = {auto}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()"]
     if facts.kind == "adapter":
         peft = auto.replace("AutoModel", "AutoPeftModel")
         imports = [f"from peft import {peft}", "from transformers import AutoTokenizer"]
-        load = [f'model = {peft}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()']
+        load = [f"model = {peft}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()"]
     use = {"AutoModelForMaskedLM": _predict_bases, "AutoModel": _embed}.get(auto, _classify)
     return [
         "import torch",
         "import vqdna_hf  # registers the classes",
         *imports,
         "",
-        f'tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})',
+        f"tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})",
         *load,
         "",
         *use(facts),
