@@ -276,7 +276,7 @@ def test_every_example_is_in_the_table_and_says_what_it_takes():
     table = (EXAMPLES / "README.md").read_text()
     scripts = sorted(path.name for path in EXAMPLES.glob("[0-9]*.py"))
     assert scripts == [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert [script[:2] for script in scripts] == [f"{number:02d}" for number in range(1, 12)]
+    assert [script[:2] for script in scripts] == [f"{number:02d}" for number in range(1, 13)]
     for name in (*scripts, "small_data.py"):
         header = (EXAMPLES / name).read_text().split('"""')[1]
         assert all(word in header for word in ("Trains:", "On:", "Takes:", f"python examples/{name}")), name
