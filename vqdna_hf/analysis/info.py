@@ -14,7 +14,7 @@ from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..training.arguments import option
 
 
-CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "small")
+CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "small", "small-conv")
 
 
 @dataclass(kw_only=True)
