@@ -38,17 +38,12 @@ def scaled(options: dict, scale: float) -> dict:
     return {name: max(2, round(value * scale)) if name in steps else value for name, value in options.items()}
 
 
-def begun(output: Path) -> bool:
-    """Whether a run in this directory was interrupted; nothing is to be done in one that ended."""
-    return (output / "run.json").is_file() and not (output / "training.json").is_file()
-
-
 def learn_vocabulary(quantizer: str):
     """Stage 1, into a directory named like the quantizer."""
     output = args.work / quantizer
     if not (output / "training.json").is_file():
         options = scaled(VOCABULARY, args.scale) | LEVELS[quantizer]
-        train_tokenizer(TrainTokenizerArguments(fasta=args.fasta, output=str(output), resume=begun(output), **options))
+        train_tokenizer(TrainTokenizerArguments(fasta=args.fasta, output=str(output), resume=True, **options))
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,7 +66,7 @@ if not (encoder / "training.json").is_file():
             corpus=str(corpus),
             tokenizer=str(args.work / "hrq"),
             output=str(encoder),
-            resume=begun(encoder),
+            resume=True,
             **scaled(ENCODER, args.scale),
         )
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from transformers import ModernBertConfig
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
@@ -212,9 +213,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
     def _reach(self, kwargs: dict) -> int | None:
         """How far, in positions, anything reaches through the encoder; `None` if it cannot run in pieces."""
         config = self.encoder.config
-        if config.model_type not in ("modernbert", "vqdna_conv_encoder"):
-            return None
-        if set(config.layer_types) != {"sliding_attention"}:
+        if not isinstance(config, ModernBertConfig) or set(config.layer_types) != {"sliding_attention"}:
             return None
         if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
             return None

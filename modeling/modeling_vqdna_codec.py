@@ -192,9 +192,9 @@ class VQDNACodecWordHead(nn.Linear):
         width, length = 2 * self.radius + 1, labels.shape[1]
         padded = F.pad(labels.masked_fill((labels < 0) | (labels > 3), -1), (self.radius, self.radius), value=-1)
         words = torch.stack([padded[:, start : start + length] for start in range(width)], dim=-1)
-        words = words[words[..., self.radius] >= 0]  # [known, width]
-        vectors = quantized[padded[:, self.radius : self.radius + length] >= 0]
-        logits = full_precision(self(vectors.to(self.weight.dtype))).unflatten(-1, (width, 4))
+        known = words[..., self.radius] >= 0
+        words = words[known]  # [known, width]
+        logits = full_precision(self(quantized[known].to(self.weight.dtype))).unflatten(-1, (width, 4))
         total = F.cross_entropy(logits.flatten(0, 1), words.flatten(), ignore_index=-1, reduction="sum")
         return total / max(words.numel(), 1)
 
@@ -351,8 +351,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         mask = sequence_mask(nucleotide_ids, attention_mask)
         if not mask.numel():
             return torch.zeros(*mask.shape, self.config.num_levels, dtype=torch.long, device=mask.device)
-        strips = StripEncoder(self)
-        if nucleotide_ids.device.type == "cpu" and strips.in_tiles:
+        if nucleotide_ids.device.type == "cpu" and (strips := StripEncoder(self)).in_tiles:
             rows = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID).to(torch.uint8).numpy()
             codes = torch.from_numpy(np.stack(encode_sequences(strips, list(rows), self.device, CHUNK_LENGTH)))
         else:

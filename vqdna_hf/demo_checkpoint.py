@@ -4,7 +4,6 @@ Three controls are run on the same rows, each chosen on dev: the checkpoint's ow
 them trained; the one-hot CNN; and regression on k-mers.
 """
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from .modeling.heads_vqdna import unpack_codes
 from .modeling.modeling_vqdna import VQDNAForMaskedLM
 from .modeling.nucleotides_vqdna import ids_to_bases
 from .modeling.tokenization_vqdna import VQDNATokenizer
+from .training.recording import read_json
 
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def demo_checkpoint(arguments) -> list[dict]:
     for task in tasks:
         rows += _run_networks(task, controls, arguments, output) + [_run_kmers(task, arguments.seed)]
     adapted = output / "runs" / SIMULATED / "lora"
-    scored = json.loads((adapted / "results.json").read_text(encoding="utf-8"))["test"]["accuracy"]
+    scored = read_json(adapted / "results.json")["test"]["accuracy"]
     again = reloaded_accuracy(adapted, simulated / "test.csv")
     for task in tasks:
         lines += _table(task, [row for row in rows if row["task"] == task.name])
@@ -212,7 +212,7 @@ def _run_networks(task: DemoTask, controls: dict[str, Path], arguments, output: 
             *("--task", task.name, "--pooling", arguments.pooling, "--seed", str(arguments.seed)),
             *("--epochs", epochs[name], *more),
         )
-        found = json.loads((results / "results.json").read_text(encoding="utf-8"))
+        found = read_json(results / "results.json")
         scores = {split: found[split][found["metric"]] for split in ("dev", "test")}
         rows.append({"task": task.name, "model": model, "trained": trained, "metric": found["metric"], **scores})
         rows[-1]["seconds"] = found["seconds"]

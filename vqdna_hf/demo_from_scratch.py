@@ -3,13 +3,13 @@
 Nothing here is real DNA. What it shows is that the stages work together, not how good a vocabulary is.
 """
 
-import json
 import logging
 import time
 from pathlib import Path
 
 from .demo_simulation import write_simulation
 from .demo_steps import prepare_output, print_and_keep, reloaded_accuracy, run
+from .training.recording import read_json
 
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def demo_from_scratch(arguments) -> list[dict]:
                 *("--mode", mode, "--epochs", str(arguments.epochs or 6), "--seed", seed, "--learning-rate", "3e-3"),
                 *("--pooling", "max"),
             )
-            rows.append({"vocabulary": kind, **json.loads((results / "results.json").read_text(encoding="utf-8"))})
+            rows.append({"vocabulary": kind, **read_json(results / "results.json")})
     reloaded = reloaded_accuracy(output / "learned-end-to-end", task / "test.csv")
     print_and_keep(_table(rows, output, reloaded, time.time() - started), output)
     return rows

@@ -107,10 +107,8 @@ def encoder_recipe(facts: CardFacts) -> list[tuple[str, str]]:
     shape, options, rows = facts.config.get("encoder_config", {}), facts.encoder.get("arguments", {}), []
     if shape.get("hidden_size"):
         layers, width = shape.get("num_hidden_layers"), shape["hidden_size"]
-        heads = shape.get("num_attention_heads")
-        encoder = (
-            f"{shape['model_type']}, {layers} layer{'s'[: layers != 1]} of width {width}, {heads} attention heads"
-        )
+        heads, plural = shape.get("num_attention_heads"), "" if layers == 1 else "s"
+        encoder = f"{shape['model_type']}, {layers} layer{plural} of width {width}, {heads} attention heads"
         if shape.get("conv_dilations"):
             dilations = ", ".join(map(str, shape["conv_dilations"]))
             encoder += f"; before them convolutions of {shape['conv_kernel_size']} positions, dilated by {dilations}"

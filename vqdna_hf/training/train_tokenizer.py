@@ -25,8 +25,8 @@ DEFAULT_MASK_RATIO = 0.25
 
 def codec_config(arguments: TrainTokenizerArguments) -> VQDNACodecConfig:
     """The architecture a command asks for: a preset, and what overrides it."""
-    names = ("quantizer", "codebook_sizes", "codebook_dim", "quantized_layers", "mask_ratio", "restart_threshold")
-    names += ("word_radius",)
+    names = ("quantizer", "codebook_sizes", "codebook_dim", "quantized_layers")
+    names += ("mask_ratio", "word_radius", "restart_threshold")
     overrides = {name: getattr(arguments, name) for name in names if getattr(arguments, name) not in (None, [])}
     paper = arguments.recipe == "paper" or arguments.preset.startswith("paper")
     overrides.setdefault("mask_ratio", PAPER_RECIPE["mask_ratio"] if paper else DEFAULT_MASK_RATIO)

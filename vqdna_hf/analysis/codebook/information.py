@@ -1,8 +1,12 @@
 """What a code, by itself, tells about the bases around it."""
 
 import numpy as np
+from scipy.stats import entropy
+from sklearn.metrics import mutual_info_score
 
+from ...modeling.vocabulary_vqdna import CodeVocabulary
 from .rows import Encoded
+from .statistics import shifted
 
 
 _BASES = 4
@@ -23,39 +27,25 @@ def word_information(encoded: Encoded, sizes: list[int], reach: int = _REACH) ->
         `offsets`, from -reach to reach; for each level, and for all levels `together`, `entropy` (bits a code) and
         `bits`, shape `(offsets,)`.
     """
-    together = np.zeros(len(encoded.codes), dtype=np.int64)
-    for level, size in enumerate(sizes):
-        together = together * size + encoded.codes[:, level]
-    codes = [*encoded.codes.T, together]
-    found = [_about(code, encoded, reach) for code in codes]
-    return {"offsets": list(range(-reach, reach + 1)), "levels": found[:-1], "together": found[-1]}
-
-
-def _about(codes: np.ndarray, encoded: Encoded, reach: int) -> dict:
-    used, codes = np.unique(codes[encoded.known], return_inverse=True)
-    compact = np.zeros(len(encoded.known), dtype=np.int64)
-    compact[encoded.known] = codes
-    rows, bits = encoded.rows, []
-    for offset in range(-reach, reach + 1):
-        here = slice(max(0, -offset), len(rows) - max(0, offset))
-        there = slice(max(0, offset), len(rows) - max(0, -offset))
-        pairs = (rows[here] == rows[there]) & encoded.known[here] & encoded.known[there]
-        table = np.bincount(
-            compact[here][pairs] * _BASES + encoded.bases[there][pairs], minlength=_BASES * len(used)
-        ).reshape(-1, _BASES)
-        bits.append(_mutual_information(table))
-    return {"entropy": _entropy(np.bincount(codes)), "bits": bits}
-
-
-def _entropy(counts: np.ndarray) -> float:
-    share = counts[counts > 0] / max(counts.sum(), 1)
-    return float(-(share * np.log2(share)).sum())
+    known, rows = np.flatnonzero(encoded.known), encoded.rows
+    # numbers from 0 on, so that tables have no row for the many ids that do not occur
+    codes = [*encoded.codes.T, CodeVocabulary(sizes).ids(encoded.codes)]
+    codes = [np.unique(one, return_inverse=True)[1] for one in codes]
+    offsets = list(range(-reach, reach + 1))
+    found = [{"entropy": float(entropy(np.bincount(one[known]), base=2)), "bits": []} for one in codes]
+    for offset in offsets:
+        here, there = shifted(known, offset, rows, encoded.known)
+        for one, entry in zip(codes, found):
+            table = np.bincount(one[here] * _BASES + encoded.bases[there], minlength=_BASES * (one.max() + 1))
+            entry["bits"].append(_mutual_information(table.reshape(-1, _BASES)))
+    return {"offsets": offsets, "levels": found[:-1], "together": found[-1]}
 
 
 def _mutual_information(table: np.ndarray) -> float:
-    """Of a contingency table of shape `(codes, bases)`, in bits."""
-    by_code, by_base = table.sum(axis=1), table.sum(axis=0)
-    measured = _entropy(by_code) + _entropy(by_base) - _entropy(table.ravel())
-    cells, codes, bases = (np.count_nonzero(counts) for counts in (table, by_code, by_base))
-    chance = (cells - codes - bases + 1) / (2 * np.log(2) * max(table.sum(), 1))
-    return round(max(0.0, measured - max(0.0, chance)), 6)
+    """Of a contingency table of shape `(codes, bases)`, in bits; 0 for an empty one."""
+    if not table.any():
+        return 0.0
+    cells, codes, bases = (np.count_nonzero(counts) for counts in (table, table.sum(axis=1), table.sum(axis=0)))
+    chance = max(0, cells - codes - bases + 1) / (2 * table.sum())
+    measured = mutual_info_score(None, None, contingency=table)
+    return round(max(0.0, measured - chance) / np.log(2), 6)

@@ -160,18 +160,18 @@ def strand_consistency(
         found = {name: _pairing(one[known], other[order], learn[rows[known]], size) for name, order in orders.items()}
         shifts = {}
         for shift in range(-_SHIFTS, _SHIFTS + 1):
-            pair = _shifted(known, shift, rows, encoded.known)
+            pair = shifted(known, shift, rows, encoded.known)
             seen = pair[:, learn[rows[pair[0]]]]
             shifts[shift] = _mutual_information(_table(one[seen[0]], other[seen[1]], size))
         best = max(shifts, key=lambda shift: (shifts[shift], -abs(shift)))
-        here, there = _shifted(known, best, rows, encoded.known)
+        here, there = shifted(known, best, rows, encoded.known)
         levels.append(
             found | {"shifted": {"shift": best, **_pairing(one[here], other[there], learn[rows[here]], size)}}
         )
     return levels
 
 
-def _shifted(known: np.ndarray, shift: int, rows: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+def shifted(known: np.ndarray, shift: int, rows: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     """Positions and the positions `shift` bases on, of the same row and both known: shape `(2, positions)`."""
     here = known[(known + shift >= 0) & (known + shift < len(rows))]
     here = here[(rows[here + shift] == rows[here]) & is_known[here + shift]]
