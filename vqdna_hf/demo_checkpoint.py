@@ -20,12 +20,12 @@ from .data import TaskInfo, load_task_files
 from .data.tasks import MULTI_LABEL, REGRESSION, SPLITS
 from .demo_simulation import write_task
 from .demo_steps import prepare_output, print_and_keep, reloaded_accuracy, run
+from .files import read_json
 from .metrics import compute_scores
 from .modeling.heads_vqdna import unpack_codes
 from .modeling.modeling_vqdna import VQDNAForMaskedLM
 from .modeling.nucleotides_vqdna import ids_to_bases
 from .modeling.tokenization_vqdna import VQDNATokenizer
-from .training.recording import read_json
 
 
 logger = logging.getLogger(__name__)

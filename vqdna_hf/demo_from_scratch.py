@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .demo_simulation import write_simulation
 from .demo_steps import prepare_output, print_and_keep, reloaded_accuracy, run
-from .training.recording import read_json
+from .files import read_json
 
 
 logger = logging.getLogger(__name__)

@@ -40,6 +40,7 @@ from transformers import AutoConfig
 from .checkpoints import resolve_with_output
 from .export_checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
 from .export_graphs import OPSETS, ModelGraph, TokenizerGraph, exportable, write_graph
+from .files import read_json, write_json
 from .modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
 from .modeling.modeling_vqdna import (
     VQDNAForMaskedLM,
@@ -50,7 +51,7 @@ from .modeling.modeling_vqdna import (
 )
 from .modeling.modeling_vqdna_codec import VQDNACodecModel
 from .training.arguments import option, required
-from .training.recording import check_foreign_files, package_versions, read_json, replace_directory, write_json
+from .training.recording import check_foreign_files, package_versions, replace_directory
 from .training.tokenize import load_tokenizer
 
 

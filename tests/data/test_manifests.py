@@ -8,14 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vqdna_hf.data import manifests
-from vqdna_hf.data.manifests import (
-    different_settings,
-    holds_manifest,
-    is_whole,
-    read_manifest,
-    wait_until,
-    write_json,
-)
+from vqdna_hf.data.manifests import different_settings, holds_manifest, is_whole, read_manifest, wait_until
+from vqdna_hf.files import write_json
 
 
 class OwnError(ValueError):

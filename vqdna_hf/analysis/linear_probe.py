@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
+from ..files import write_json
 from ..metrics import make_compute_metrics
 from ..modeling.heads_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import PAD_NUCLEOTIDE_ID, reverse_complement, sequence_mask
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..training.recording import write_json
 
 
 # inverse regularization, tried on dev; mean code vectors have few directions that vary, and want little of it

@@ -9,9 +9,10 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from ..data import Corpus, GenomeBases, WindowDataset, iter_windows
+from ..files import write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..training.arguments import option, required
-from ..training.recording import find_checkpoint, package_versions, write_json
+from ..training.recording import find_checkpoint, package_versions
 from .tokenizers import build_tokenizer, tokenizer_kind
 
 

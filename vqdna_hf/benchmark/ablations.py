@@ -21,12 +21,13 @@ from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
 from ..data import Corpus
+from ..files import read_json, write_json
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ..training.arguments import PretrainArguments
 from ..training.masking import MaskedWindows, Masking, MaskingCollator
 from ..training.neighbours import neighbours_accuracy
 from ..training.pretrain import build_model
-from ..training.recording import package_versions, read_json, write_json
+from ..training.recording import package_versions
 from ..training.tokenize import load_tokenizer
 from .ablation_tables import ablation_table
 from .entries import Specification, Study

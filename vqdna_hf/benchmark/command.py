@@ -14,9 +14,10 @@ from transformers.utils import logging as transformers_logging
 
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..data.tasks import MULTI_LABEL
+from ..files import read_json, write_json
 from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
-from ..training.recording import package_versions, read_json, write_json
+from ..training.recording import package_versions
 from .ablations import ablation_tables, check_ablations, run_ablations
 from .cells import Cell, cell_path, cell_settings, list_cells
 from .classifiers import describe_tokens

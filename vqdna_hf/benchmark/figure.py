@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.codebook.drawing import LIGHT, render
-from ..training.recording import write_file
+from ..files import write_file
 from .aggregate import KINDS, Summary, summarize
 from .published import published_rows
 

@@ -8,9 +8,9 @@ from accelerate.utils import broadcast_object_list
 from transformers import AutoTokenizer
 
 from ..baselines.write_tokenizer import BaselineTokenizerArguments
+from ..files import read_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TrainTokenizerArguments
-from ..training.recording import read_json
 from .entries import ModelEntry, Specification
 
 

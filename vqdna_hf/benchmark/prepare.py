@@ -22,10 +22,10 @@ from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaske
 from ..baselines.tokenizers import character_tokenizer
 from ..baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from ..checkpoints import resolve_checkpoint
+from ..files import read_json, write_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
-from ..training.recording import read_json, write_json
 from ..training.tokenize import load_tokenizer, tokenize
 from ..training.train_tokenizer import train_tokenizer
 from .entries import ModelEntry, Specification

@@ -19,12 +19,13 @@ from ..analysis.linear_probe import LinearProbe
 from ..baselines.cnn import CNN_TRAINING
 from ..baselines.kmer_regression import KmerRegression
 from ..data.tasks import REGRESSION, SPLITS, TaskInfo
+from ..files import write_json
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids
 from ..training.arguments import FinetuneArguments
 from ..training.classifier import average_strands, average_strands_metrics, classifier_trainer, scores_of
 from ..training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
-from ..training.recording import last_checkpoint, write_json
+from ..training.recording import last_checkpoint
 from ..training.task_data import EpochCallback, TaskCollator, TaskSequences
 from .classifiers import build_classifier, count_flops, count_parameters
 from .prepare import PreparedModel

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from ..training.recording import write_file
+from ..files import write_file
 from .aggregate import summarize
 from .detail_tables import difference_tables, interval_table, selection_table
 from .latex import PREAMBLE, table_to_latex

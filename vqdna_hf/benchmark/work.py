@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from ..training.recording import read_json, write_json
+from ..files import read_json, write_json
 
 
 _SETTINGS = "settings.json"

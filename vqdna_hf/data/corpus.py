@@ -23,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from ..files import write_json
 from .code_workers import CodeWorkers
 from .fasta import GenomeBases
-from .manifests import different_settings, holds_manifest, is_whole, read_manifest, wait_until, write_json
+from .manifests import different_settings, holds_manifest, is_whole, read_manifest, wait_until
 from .windows import iter_windows
 
 

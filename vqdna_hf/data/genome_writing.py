@@ -23,11 +23,12 @@ import transformers
 from tqdm.auto import tqdm
 
 from .. import __version__
+from ..files import write_json
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .fasta import FastaError, _check_file
 from .genome_codes import MANIFEST, VERSION, GenomeCodes, GenomeCodesError, genome_manifest, shard_path
-from .manifests import different_settings, holds_manifest, is_whole, wait_until, write_json
+from .manifests import different_settings, holds_manifest, is_whole, wait_until
 
 
 # what must be the same for two runs to write the same shards

@@ -6,7 +6,6 @@ write together see how far the others are.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,13 +16,6 @@ import pyarrow.parquet as pq
 
 # characters of a setting's value in a message
 _LONGEST = 200
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file under another name first, then rename it. Only one process at a time may write it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def read_manifest(path: Path, error: type[ValueError], complaint: str, advice: str) -> dict:

@@ -11,6 +11,7 @@ from transformers import set_seed
 from ..analysis.linear_probe import LinearProbe
 from ..checkpoints import resolve_checkpoint
 from ..data import TaskInfo, load_task_files
+from ..files import write_json
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
@@ -23,7 +24,7 @@ from .encoded_sequences import EncodedCollator, EncodedSequences
 from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
 from .length_groups import by_length, is_worth_grouping
 from .lineage import encoder_record
-from .recording import check_same_run, find_checkpoint, remove_checkpoints, write_json
+from .recording import check_same_run, find_checkpoint, remove_checkpoints
 from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences
 from .tokenize import check_model_directory, load_tokenizer

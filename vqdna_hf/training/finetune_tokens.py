@@ -13,6 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_
 
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
 from ..data import load_task_files
+from ..files import write_json
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
@@ -28,7 +29,7 @@ from .classifier import (
 from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
 from .length_groups import is_worth_grouping
 from .lora import lora_config
-from .recording import check_same_run, find_checkpoint, remove_checkpoints, write_json
+from .recording import check_same_run, find_checkpoint, remove_checkpoints
 from .speed import set_attention
 from .task_data import EpochCallback
 

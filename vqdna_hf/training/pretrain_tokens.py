@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from ..baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, token_usage, tokenizer_kind
 from ..data import Corpus
+from ..files import read_json, write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from .arguments import PretrainArguments
 from .lineage import without_paths
@@ -25,10 +26,8 @@ from .recording import (
     eval_scores,
     find_checkpoint,
     package_versions,
-    read_json,
     remove_checkpoints,
     windows_per_step,
-    write_json,
 )
 from .speed import set_attention, speed_arguments
 from .token_masking import TokenCollator, TokenMasking, WindowEncoder

@@ -12,6 +12,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
+from ..files import read_json, write_json
 from ..hub.model_card import write_card_of_run
 from .launched import LaunchedTrainer, start_processes
 
@@ -158,19 +159,6 @@ def remove_checkpoints(output: Path):
         shutil.rmtree(checkpoint)
 
 
-def write_file(path: Path, content: bytes):
-    """Write a file under another name first, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # several processes may write the same record
-    partial.write_bytes(content)
-    os.replace(partial, path)
-
-
-def write_json(path: Path, content: dict):
-    """Write a JSON file under another name first, then rename it."""
-    write_file(path, (json.dumps(content, indent=2, sort_keys=False) + "\n").encode())
-
-
 def check_foreign_files(directory: Path, own: set[str]):
     """Make sure that a directory that is about to be replaced holds nothing but what a command wrote there.
 
@@ -191,11 +179,6 @@ def replace_directory(output: Path, partial: Path):
         os.replace(output, old)
     os.replace(partial, output)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON file of a run."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def check_same_run(output: Path, name: str, settings: dict, resume: bool):

@@ -15,16 +15,11 @@ import numpy as np
 from ...checkpoints import DEFAULT_CHECKPOINT
 from ...data.sarscov2 import HOLD_OUT
 from ...data.tasks import SINGLE_LABEL, SPLITS
+from ...files import read_json, write_json
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import ids_to_bases
 from ...training.arguments import option, required
-from ...training.recording import (
-    check_foreign_files,
-    package_versions,
-    read_json,
-    replace_directory,
-    write_json,
-)
+from ...training.recording import check_foreign_files, package_versions, replace_directory
 from ...training.tokenize import load_tokenizer
 from ..audit import Rows, shortcut_scores
 from .information import word_information
