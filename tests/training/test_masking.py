@@ -99,6 +99,47 @@ def test_a_window_without_room_around_a_span_is_left_alone():
     assert hidden.sum() == 33 and labelled.any()
 
 
+def runs_of(hidden: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open intervals of hidden bases."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], hidden.astype(int), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
+
+
+@pytest.mark.parametrize("span_length", [2, 8])
+def test_bases_are_hidden_in_runs(span_length):
+    bases, rng = random_bases(4000, unknown=40), np.random.default_rng(0)
+    hidden, labelled = masking("base", span_length=span_length).choose(bases, rng)
+    assert hidden.mean() == pytest.approx(0.25, abs=0.01)
+    assert np.array_equal(hidden, labelled) and not hidden[bases == 4].any()
+    places = np.zeros(384)
+    for _ in range(4000):
+        hidden, _ = masking("base", span_length=span_length).choose(bases[bases < 4][:384], rng)
+        assert all((end - start) % span_length == 0 for start, end in runs_of(hidden))  # two may touch
+        places += hidden
+    assert places.min() > 0 and places[20:-20].mean() / 4000 == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_run_is_hidden_replaced_or_kept_as_a_whole():
+    bases = np.zeros(40_000, dtype=np.int64)
+    item = masking("base", span_length=8).item(bases, np.random.default_rng(0))
+    inputs, kinds = item["masked_nucleotide_ids"], []
+    assert np.array_equal(inputs[~item["labelled"]], bases[~item["labelled"]])
+    for start, end in runs_of(item["labelled"]):
+        for run in inputs[start:end].reshape(-1, 8):
+            assert (run == MASK).all() or not (run == MASK).any()
+            kinds.append("hidden" if run[0] == MASK else "random" if run.any() else "kept")
+    assert len(kinds) == 1250
+    for kind, share in (("hidden", 0.8), ("random", 0.1), ("kept", 0.1)):
+        assert kinds.count(kind) / 1250 == pytest.approx(share, abs=0.03)
+
+
+def test_a_window_that_a_run_would_fill_is_left_alone():
+    runs = masking("base", span_length=8)
+    assert runs.min_length == 9
+    assert not runs.choose(random_bases(8), np.random.default_rng(0))[0].any()
+    assert runs.choose(random_bases(9), np.random.default_rng(0))[0].sum() == 8
+
+
 def test_default_spans_fit_the_halo():
     assert masking("span").span_length == 4 * HALO + 1
     assert Masking("span", 0.25, 0, 4).span_length == 2
@@ -112,6 +153,9 @@ def test_wrong_settings_are_refused():
     for ratio in (0.0, 1.0, -0.5):
         with pytest.raises(ValueError, match=f"mask ratio is {ratio}"):
             masking("base", ratio)
+    for kind in MASKINGS:
+        with pytest.raises(ValueError, match="span length is 0"):
+            masking(kind, span_length=0)
 
 
 # what replaces them
@@ -237,6 +281,20 @@ def test_codes_outside_the_mask_stay_in_token_and_span_mode(encoder):
         assert torch.equal(inputs["input_ids"][kept], clean[kept])
 
 
+def test_codes_a_halo_from_a_run_are_those_of_the_clean_window(encoder):
+    """The reason for runs: bases hidden one by one change nearly all codes, which fine-tuning will never see so."""
+    same = {}
+    for span_length in (1, 16):
+        windows = MaskedWindows(corpus(length=300), 4, masking("base", span_length=span_length), seed=0)
+        batch = MaskingCollator()(windows.__getitems__(list(range(4))))
+        inputs, clean = mask_batch(encoder, batch)["input_ids"], encoder.encode_nucleotides(batch["nucleotide_ids"])
+        near = torch.nn.functional.max_pool1d(batch["labelled"].float(), 2 * HALO + 1, 1, HALO).bool()
+        assert torch.equal(inputs[~near], clean[~near])
+        visible = ~batch["labelled"]
+        same[span_length] = float((inputs == clean)[visible].float().mean())
+    assert same[16] > same[1] + 0.2
+
+
 def changed_at(batch: dict[str, torch.Tensor], place: tuple[int, int]) -> dict[str, torch.Tensor]:
     """The batch with another base at one place of its clean windows; what hides it stays."""
     changed = {name: values.clone() for name, values in batch.items()}
@@ -266,11 +324,11 @@ def test_what_stands_for_a_hidden_base_does_not_depend_on_it():
         assert np.array_equal(again["masked_nucleotide_ids"], item["masked_nucleotide_ids"])
 
 
-@pytest.mark.parametrize("kind", MASKINGS)
-def test_hidden_bases_show_in_token_mode_only(encoder, kind):
+@pytest.mark.parametrize(("kind", "changes"), [*((kind, {}) for kind in MASKINGS), ("base", {"span_length": 8})])
+def test_hidden_bases_show_in_token_mode_only(encoder, kind, changes):
     """The reason for the modes: changing a hidden base changes no input of the encoder, except in the paper's."""
     rows = corpus(length=100)
-    batch = MaskingCollator()(MaskedWindows(rows, 4, masking(kind), seed=0).__getitems__(list(range(4))))
+    batch = MaskingCollator()(MaskedWindows(rows, 4, masking(kind, **changes), seed=0).__getitems__(list(range(4))))
     changed, tried = visible_places(encoder, batch)
     assert tried >= 20
     if kind == "token":

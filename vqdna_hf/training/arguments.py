@@ -116,7 +116,9 @@ class PretrainArguments(RunArguments):
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and `token` masking")
     masking: str = option("base", "base (hide bases, then tokenize), token (the paper's) or span")
     mask_ratio: float = option(0.25, "fraction of the bases to predict")
-    span_length: int | None = option(None, "length of a hidden span, in bases, for --masking span")
+    span_length: int | None = option(
+        None, "length, in bases, of a hidden span (--masking span) or of a run of hidden bases (base)"
+    )
     lora: bool = option(False, "train LoRA adapters and heads instead of all parameters; needs --model")
     random_strand: bool = option(True, "read windows on either strand (not with stored codes)")
     base_loss_weight: float = option(1.0, "weight of the base head's loss")

@@ -9,6 +9,8 @@ codes around:
             no code outside has seen their bases. (It has seen bases that their *codes* see, too: the base head is the
             figure to read.) Windows without room for a span and its surroundings are left alone.
     base    bases are hidden before the window is tokenized, so that no code knows them; their positions hold [MASK].
+            Every hidden base also changes the codes around it, to codes of words with a hole. Hidden one by one, a
+            quarter of the bases leaves few codes as they are in clean DNA; hidden in runs, it leaves most.
 """
 
 from dataclasses import dataclass
@@ -42,10 +44,12 @@ class Masking:
         ratio: fraction of the known bases to predict; for `span`, fraction of the window inside spans.
         halo: bases on either side that a code sees.
         num_codes: product ids of the vocabulary, for random replacement.
-        span_length: length of a span, in bases; `4 * halo + 1` (at least 2) when not given.
+        span_length: length of a span, in bases, `4 * halo + 1` (at least 2) when not given; for `base`, of a run of
+            hidden bases, 1 when not given.
 
     Raises:
-        ValueError: an unknown kind, a ratio outside (0, 1), or a span with no position far enough from its edges.
+        ValueError: an unknown kind, a ratio outside (0, 1), a length below 1, or a span with no position far enough
+            from its edges.
     """
 
     kind: str
@@ -60,7 +64,9 @@ class Masking:
         if not 0 < self.ratio < 1:
             raise ValueError(f"The mask ratio is {self.ratio}, but must lie between 0 and 1.")
         if self.span_length is None:
-            self.span_length = max(2, 4 * self.halo + 1)
+            self.span_length = max(2, 4 * self.halo + 1) if self.kind == "span" else 1
+        if self.span_length < 1:
+            raise ValueError(f"The span length is {self.span_length}, but at least one base has to be hidden.")
         if self.kind == "span" and self.span_length < 4 * self.halo + 1:
             raise ValueError(
                 f"A span of {self.span_length} bases hides little: a base shows in the codes of {self.halo} positions "
@@ -69,8 +75,11 @@ class Masking:
 
     @property
     def min_length(self) -> int:
-        """The shortest window in which something is hidden, in bases: a span and a halo on either side of it."""
-        return self.span_length + 2 * self.halo if self.kind == "span" else 1
+        """The shortest window in which something is hidden, in bases: a span and a halo on either side of it, or a run
+        and one base."""
+        if self.kind == "span":
+            return self.span_length + 2 * self.halo
+        return self.span_length + 1 if self.kind == "base" and self.span_length > 1 else 1
 
     def choose(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The positions the encoder may not see, and the ones to predict.
@@ -85,6 +94,9 @@ class Masking:
         if self.kind == "span":
             hidden, inner = self._spans(len(bases), rng)
             return hidden, inner & known
+        if self.kind == "base" and self.span_length > 1:
+            hidden = self._runs(len(bases), rng) & known
+            return hidden, hidden.copy()
         places = np.flatnonzero(known)
         chosen = rng.choice(places, size=round(self.ratio * len(places)), replace=False)
         hidden = np.zeros(len(bases), dtype=bool)
@@ -107,6 +119,17 @@ class Masking:
             inner[first : max(first, last)] = True
         return hidden, inner
 
+    def _runs(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        hidden = np.zeros(length, dtype=bool)
+        if length < self.min_length:
+            return hidden
+        edges = np.linspace(0, length, max(1, round(self.ratio * length / self.span_length)) + 1).astype(int)
+        for left, right in zip(edges[:-1], edges[1:]):
+            width = min(self.span_length, right - left)
+            start = int(rng.integers(left, right - width + 1))
+            hidden[start : start + width] = True
+        return hidden
+
     def item(self, bases: np.ndarray, rng: np.random.Generator, codes: np.ndarray | None = None) -> dict:
         """One training example: the clean window, and what replaces the hidden positions.
 
@@ -116,6 +139,9 @@ class Masking:
         """
         hidden, labelled = self.choose(bases, rng)
         draw = rng.random(len(bases))
+        if self.kind == "base" and self.span_length > 1:  # what is done with a base is done with its run
+            first = hidden & ~np.append(False, hidden[:-1])
+            draw = draw[np.maximum.accumulate(np.where(first, np.arange(len(bases)), 0))]
         # a span is hidden whole: what stays visible in it would show its neighbours
         random = hidden & (draw >= _HIDDEN) & (draw < _HIDDEN + _RANDOM) & (self.kind != "span")
         kept = hidden & (draw >= _HIDDEN + _RANDOM) & (self.kind != "span")
