@@ -41,8 +41,9 @@ def demo(arguments: DemoArguments) -> list[dict]:
         The rows of the table.
 
     Raises:
-        ValueError: options that do not go together, a `--data` directory without a task (`TaskDataError`) or with
-            several labels a row, or an output directory that no demo wrote; nothing is touched then.
+        ValueError: options that do not go together, a `--data` directory without a task (`TaskDataError`), with
+            several labels a row or inside the output, or an output directory that no demo wrote; nothing is touched
+            then.
         RuntimeError: a command of the demo failed.
     """
     if arguments.from_scratch:

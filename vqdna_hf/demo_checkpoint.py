@@ -65,6 +65,11 @@ def demo_checkpoint(arguments) -> list[dict]:
     """
     started, output = time.time(), Path(arguments.output)
     found = load_tasks(arguments.data)
+    for _, directory, _, _ in found:
+        if output.resolve() in directory.resolve().parents:
+            raise ValueError(
+                f"--data {directory} lies in {output}, which is replaced. Move it, or name another --output."
+            )
     prepare_output(output, arguments.overwrite)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint())
     simulated = write_task(output / "data", np.random.default_rng(arguments.seed))
@@ -98,13 +103,14 @@ def load_tasks(directories: list[str]) -> list[tuple[str, Path, dict, TaskInfo]]
     Raises:
         ValueError: files that hold no task (`TaskDataError`), several labels a row, or two tasks of one name.
     """
-    found = {}
+    found, folders = {}, {SIMULATED}
     for directory in map(Path, directories):
         name = task_name(directory)
-        if name in (SIMULATED, *found):
+        if _folder(name) in folders:
             raise ValueError(
-                f"--data {directory}: there is another task called {name!r}. Rename or copy the directory."
+                f"--data {directory}: there is another task called {_folder(name)!r}. Rename or copy the directory."
             )
+        folders.add(_folder(name))
         splits, info = load_task_files(directory, name=name)
         if info.problem_type == MULTI_LABEL:
             raise ValueError(
@@ -120,19 +126,31 @@ def task_name(directory: Path) -> str:
     return f"{directory.parent.name}/{directory.name}" if directory.name.isdigit() else directory.name
 
 
+def _folder(name: str) -> str:
+    """The name of a task's folders in the output."""
+    return name.replace("/", "-")
+
+
 def take_rows(
     name: str, directory: Path, splits: dict, info: TaskInfo, data: Path, max_rows: int, seed: int
 ) -> DemoTask:
-    """A task with at most `max_rows` rows in train, and in dev; all of test. Other rows are drawn at random."""
+    """A task with at most `max_rows` rows in train, and in dev; all of test.
+
+    Where there are more, they are drawn at random, but one of each class first.
+    """
     of = len(splits["train"])
     if max_rows <= 0 or max(of, len(splits["dev"])) <= max_rows:
         return DemoTask(name, directory, splits, info, of)
-    rng, smaller = np.random.default_rng(seed), data / name.replace("/", "-")
+    rng, smaller = np.random.default_rng(seed), data / "fewer-rows" / _folder(name)
     smaller.mkdir(parents=True)
     for split in SPLITS:
         rows = splits[split]
         if split != "test" and len(rows) > max_rows:
-            rows = rows.select(np.sort(rng.permutation(len(rows))[:max_rows]))
+            order = rng.permutation(len(rows))
+            if info.problem_type != REGRESSION:
+                first = np.unique(np.asarray(rows["labels"])[order], return_index=True)[1]
+                order = np.concatenate([order[first], np.delete(order, first)])
+            rows = rows.select(np.sort(order[:max_rows]))
         lines = [f"{ids_to_bases(ids)},{label}" for ids, label in zip(rows["nucleotide_ids"], rows["labels"])]
         (smaller / f"{split}.csv").write_text("sequence,label\n" + "\n".join(lines) + "\n", encoding="ascii")
     splits, info = load_task_files(smaller, problem=info.problem_type, name=name)
@@ -167,7 +185,8 @@ def describe_codes(tokenizer: VQDNATokenizer, sequences) -> list[str]:
     changed = _codes(tokenizer, bases[0][:place] + other + bases[0][place + 1 :]) != codes
     where = np.flatnonzero(changed.any(axis=1).numpy())
     lines += ["", f"{other} for {bases[0][place]} at base {place}: other codes at {len(where)} of {len(codes)} bases"]
-    lines[-1] += f" ({where[0]} to {where[-1]}); a code sees {tokenizer.codec.config.receptive_field} bases."
+    lines[-1] += f" ({where[0]} to {where[-1]})" if len(where) else ""
+    lines[-1] += f"; a code sees {tokenizer.codec.config.receptive_field} bases."
     total = sum(map(len, bases))
     return [*lines, f"Decoding gives back {100 * right:.2f} % of the {total:,} bases of {len(bases)} such sequences."]
 
@@ -205,7 +224,7 @@ def _run_networks(task: DemoTask, controls: dict[str, Path], arguments, output: 
     }
     rows = []
     for name, (model, trained, source, more) in runs.items():
-        results = output / "runs" / task.name.replace("/", "-") / name
+        results = output / "runs" / _folder(task.name) / name
         more = [*more, "--problem", task.info.problem_type] if task.info.problem_type == REGRESSION else more
         run(
             *("finetune", "--data", str(task.directory), "--model", source, "--output", str(results)),

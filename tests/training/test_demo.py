@@ -18,6 +18,8 @@ from vqdna_hf.cli import main
 from vqdna_hf.data import TaskInfo, load_task_files
 from vqdna_hf.demo import DemoArguments, demo
 from vqdna_hf.demo_checkpoint import describe_codes, load_tasks, take_rows, task_name
+from vqdna_hf.demo_simulation import write_task as write_simulated
+from vqdna_hf.demo_steps import MARKER, prepare_output
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 
 
@@ -67,7 +69,7 @@ def test_the_control_has_the_network_and_the_codes_but_not_the_weights(packaged,
     assert not any(name.endswith("proj.weight") for name in same if "codec." not in name)
 
 
-def test_a_second_demo_replaces_the_first_and_nothing_else(packaged, tmp_path):
+def test_a_directory_that_no_demo_wrote_is_left_alone(packaged, tmp_path):
     arguments = DemoArguments(output=str(tmp_path / "demo"), epochs=1)
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "mine.txt").write_text("mine")
@@ -76,13 +78,26 @@ def test_a_second_demo_replaces_the_first_and_nothing_else(packaged, tmp_path):
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine.txt"]
 
 
+def test_a_second_demo_replaces_the_first_and_nothing_else(tmp_path):
+    prepare_output(tmp_path / "demo", overwrite=True)
+    (tmp_path / "demo" / "runs" / "old").mkdir(parents=True)
+    (tmp_path / "demo" / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds an earlier demo"):
+        prepare_output(tmp_path / "demo", overwrite=False)
+    assert (tmp_path / "demo" / "runs" / "old").is_dir()
+    prepare_output(tmp_path / "demo", overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [MARKER, "mine.txt"]
+
+
 def test_data_that_cannot_be_shown_are_refused_before_anything_is_written(packaged, tmp_path):
     several = write_task(tmp_path / "several", lambda planted, rng: f"{planted};{1 - planted}")
     one, same = (write_task(tmp_path / name / "task", lambda planted, rng: planted) for name in ("a", "b"))
+    number, hyphen = (write_task(tmp_path / name, lambda planted, rng: planted) for name in ("task/1", "task-1"))
     output = str(tmp_path / "demo")
     for data, message in (
         ([several], "several labels a row"),
         ([one, same], "another task called 'task'"),
+        ([number, hyphen], "another task called 'task-1'"),
         ([tmp_path / "missing"], "no task directory"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -90,6 +105,37 @@ def test_data_that_cannot_be_shown_are_refused_before_anything_is_written(packag
     with pytest.raises(ValueError, match="leave --from-scratch out"):
         demo(DemoArguments(output=output, data=[str(one)], from_scratch=True))
     assert not Path(output).exists()
+
+
+def test_data_in_the_output_are_not_deleted(packaged, tmp_path):
+    prepare_output(tmp_path / "demo", overwrite=True)
+    mine = write_task(tmp_path / "demo" / "data" / "mine", lambda planted, rng: planted)
+    with pytest.raises(ValueError, match="lies in .*demo, which is replaced"):
+        demo(DemoArguments(output=str(tmp_path / "demo"), data=[str(mine)]))
+    assert load_task_files(mine)
+
+
+def test_fewer_rows_of_a_task_that_is_called_as_the_simulated_one_s_directory(packaged, tmp_path):
+    write_simulated(tmp_path / "data", np.random.default_rng(0), rows=(8, 4, 4))
+    directory = write_task(tmp_path / "mine" / "task", lambda planted, rng: planted)
+    task = take_rows(*load_tasks([str(directory)])[0], tmp_path / "data", max_rows=10, seed=0)
+    assert task.info.counts["train"] == 10
+    assert load_task_files(tmp_path / "data" / "task")[1].counts["train"] == 8
+
+
+def test_fewer_rows_have_every_class_and_are_otherwise_those_of_the_seed(tmp_path):
+    rare = write_task(tmp_path / "rare", lambda planted, rng: planted)
+    lines = (rare / "train.csv").read_text().splitlines()
+    lines[3] = lines[3][:-1] + "2"
+    (rare / "train.csv").write_text("\n".join(lines) + "\n")
+    ((name, _, splits, info),) = load_tasks([str(rare)])
+    for seed in range(5):
+        task = take_rows(name, rare, splits, info, tmp_path / f"data{seed}", max_rows=6, seed=seed)
+        assert task.info.num_labels == 3 and task.info.counts["train"] == 6
+        drawn = np.random.default_rng(seed).permutation(36)[:6]
+        if 2 in drawn:  # the row with the rare label: nothing had to be changed
+            expected = splits["train"].select(np.sort(drawn))["nucleotide_ids"]
+            assert list(task.splits["train"]["nucleotide_ids"]) == list(expected)
 
 
 @pytest.mark.parametrize("label_of", [lambda planted, rng: planted, lambda planted, rng: rng.normal()])
@@ -121,6 +167,14 @@ def test_one_hot_codes_decode_to_the_bases_and_a_base_changes_its_own_code():
     assert "Decoding gives back 100.00 % of the 120 bases of 3 such sequences." in text
     assert "other codes at 1 of 40 bases (20 to 20); a code sees 1 bases." in text
     assert re.search(r"^decoded +" + " +".join(ids_to_bases(sequences[0])[:24]) + "$", text, re.MULTILINE)
+
+
+def test_codes_that_a_base_does_not_change_are_said_not_to():
+    tokenizer = VQDNATokenizer(codec=one_hot_codec())
+    with torch.no_grad():
+        tokenizer.codec.quantizer.codebooks[0].embedding[1:] = 1e6  # far away: all bases have the first code
+    text = "\n".join(describe_codes(tokenizer, np.zeros((1, 30), dtype=np.uint8)))
+    assert "other codes at 0 of 30 bases; a code sees 1 bases." in text
 
 
 def test_what_does_not_decode_is_not_said_to():
