@@ -38,11 +38,23 @@ def scaled(options: dict, scale: float) -> dict:
     return {name: max(2, round(value * scale)) if name in steps else value for name, value in options.items()}
 
 
+def is_done(output: Path, options: dict) -> bool:
+    """Whether a run is complete; one of another length is none of ours."""
+    if not (output / "training.json").is_file():
+        return False
+    steps = read_json(output / "training.json")["arguments"]["max_steps"]
+    if steps != options["max_steps"]:
+        parser.error(
+            f"{output} holds a run of {steps} steps, this one takes {options['max_steps']}: give --scale as it was "
+            "given then, or another --work"
+        )
+    return True
+
+
 def learn_vocabulary(quantizer: str):
     """Stage 1, into a directory named like the quantizer."""
-    output = args.work / quantizer
-    if not (output / "training.json").is_file():
-        options = scaled(VOCABULARY, args.scale) | LEVELS[quantizer]
+    output, options = args.work / quantizer, scaled(VOCABULARY, args.scale) | LEVELS[quantizer]
+    if not is_done(output, options):
         train_tokenizer(TrainTokenizerArguments(fasta=args.fasta, output=str(output), resume=True, **options))
 
 
@@ -60,7 +72,7 @@ learn_vocabulary("hrq")
 corpus, encoder = args.work / "corpus", args.work / "encoder"
 # finishes what was begun, and does nothing where all is there
 tokenize(TokenizeArguments(fasta=args.fasta, output=str(corpus), window=WINDOW))
-if not (encoder / "training.json").is_file():
+if not is_done(encoder, scaled(ENCODER, args.scale)):
     pretrain(
         PretrainArguments(
             corpus=str(corpus),

@@ -228,6 +228,14 @@ def test_train_the_checkpoint(small, tmp_path):
     assert (directory / "model.safetensors").read_bytes() == before
 
 
+def test_the_checkpoint_is_not_made_of_a_run_at_another_scale(tmp_path, capsys):
+    (tmp_path / "hrq").mkdir()
+    (tmp_path / "hrq" / "training.json").write_text('{"arguments": {"max_steps": 40}}')
+    with pytest.raises(SystemExit):
+        run("12_train_checkpoint.py", "--fasta", tmp_path / "none.fa", "--work", tmp_path)
+    assert "holds a run of 40 steps, this one takes 4000" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["finetuned", "adapter"])
 def test_evaluate_metric_gives_the_score_of_training(kind, request, capsys, small):
     names = request.getfixturevalue(kind)
