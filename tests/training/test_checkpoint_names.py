@@ -21,7 +21,7 @@ from vqdna_hf.hub.publish import PublishArguments, publish
 from vqdna_hf.training.arguments import FinetuneArguments, PretrainArguments
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.pretrain import pretrain
-from vqdna_hf.training.tokenize import tokenize
+from vqdna_hf.training.tokenize import check_model_directory, load_tokenizer, tokenize
 
 
 # peft 0.21 reads an attribute that transformers has renamed
@@ -110,6 +110,13 @@ def test_a_checkpoint_without_a_model_is_no_encoder(packaged, task_dir, tmp_path
     command = ["finetune", "--data", task_dir, "--model", NAME, "--output", tmp_path / "out"]
     assert main([str(part) for part in command]) == 2
     assert f"{NAME} holds a vocabulary" in capsys.readouterr().err
+
+
+def test_a_mistyped_name_is_answered_with_those_there_are(packaged):
+    with pytest.raises(ValueError, match=f"absent holds no tokenizer.*{NAME}"):
+        load_tokenizer("absent")
+    with pytest.raises(ValueError, match=f"absent holds no model.*{NAME}, which comes with the package"):
+        check_model_directory("absent")
 
 
 def test_benchmarks_name_it_and_record_no_place(packaged):

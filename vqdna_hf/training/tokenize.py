@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from ..checkpoints import DEFAULT_CHECKPOINT, resolve_checkpoint
+from ..checkpoints import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoint
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
 from ..modeling.configuration_vqdna import VQDNAConfig
@@ -93,8 +93,8 @@ def check_model_directory(directory: str):
         if (place / "adapter_config.json").is_file():
             found = "an adapter"
         raise ValueError(
-            f"{directory} holds {found}, but a pre-trained encoder is needed: the directory that `vqdna pretrain` "
-            "wrote."
+            f"{directory} holds {found}, but a pre-trained encoder is needed: {DEFAULT_CHECKPOINT}, which comes with "
+            "the package, or the directory that `vqdna pretrain` wrote."
         )
 
 
@@ -107,7 +107,7 @@ def load_tokenizer(directory: str) -> VQDNATokenizer:
     place = resolve_checkpoint(directory)
     if not (Path(place) / "tokenizer_config.json").is_file():
         raise ValueError(
-            f"{directory} holds no tokenizer (no tokenizer_config.json). Learn one with `vqdna train-tokenizer`, or "
-            "give the directory it wrote."
+            f"{directory} holds no tokenizer (no tokenizer_config.json). Learn one with `vqdna train-tokenizer` and "
+            f"give the directory it wrote, or name one that comes with the package: {', '.join(list_checkpoints())}."
         )
     return VQDNATokenizer.from_pretrained(place)
