@@ -3,8 +3,8 @@
     VQDNA_DATA=/path/to/data python benchmarks/downsampling.py
 
 A code of the checkpoint's vocabulary holds about five bases, so that every third code still tells of each base. Prints
-the dev scores (test is not looked at) and how long training took, in CPU seconds relative to the first line's. About 20
-minutes on a CPU core.
+the dev scores (test is not looked at) and how long training took, in CPU seconds relative to the first line's.
+About 20 minutes on a CPU core.
 """
 
 import argparse

@@ -167,6 +167,13 @@ def test_the_facts_of_the_project_s_cards_are_small_and_hold_no_path():
             assert path.stat().st_size < 50_000, path
 
 
+def test_the_figures_of_the_project_s_cards_are_there():
+    shown = {
+        CARDS / place for card in CARDS.glob("*.md") for place in re.findall(r"!\[.*?\]\((.*?)\)", card.read_text())
+    }
+    assert shown == set(CARDS.glob("figures/*/*"))
+
+
 def test_a_card_that_was_edited_or_has_no_facts_is_stale(tmp_path, encoder, capsys):
     folder = tmp_path / "cards"
     copy_facts(encoder, [write(tmp_path / "r.json", result())], folder / "sources" / "one")

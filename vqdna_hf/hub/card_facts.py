@@ -9,11 +9,12 @@ from pathlib import Path
 from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..training.lineage import without_paths
+from .card_benchmarks import CardBenchmark, read_benchmark
 
 
 KINDS = ("vocabulary", "encoder", "classifier", "adapter", "probe")
 # what an author says about a directory beside what its runs recorded; see model_cards/README.md
-NOTES = ("repo_id", "published", "made_with", "training_data", "datasets", "limitations")
+NOTES = ("repo_id", "published", "made_with", "training_data", "datasets", "limitations", "benchmarks", "codebook")
 
 _FILES = (
     *("config", "codec_config", "tokenizer_config", "adapter_config", "probe"),
@@ -41,6 +42,7 @@ class CardFacts:
         result: the `results.json` of the run that made the directory.
         results: that one and further ones.
         base_model: the repository an adapter was trained on.
+        benchmarks: the benchmarks that `card.json` names.
         notes: `card.json`, what the author adds.
     """
 
@@ -59,6 +61,7 @@ class CardFacts:
     result: dict = field(default_factory=dict)
     results: list[dict] = field(default_factory=list)
     base_model: str | None = None
+    benchmarks: list[CardBenchmark] = field(default_factory=list)
     notes: dict = field(default_factory=dict)
 
     @property
@@ -135,6 +138,7 @@ def read_facts(
         result=result,
         results=joined,
         base_model=_base_model(directory),
+        benchmarks=[_benchmark(directory, entry) for entry in notes.get("benchmarks", [])],
         notes=notes,
     )
 
@@ -226,7 +230,20 @@ def _checked_notes(notes: dict, directory: Path) -> dict:
         raise ValueError(
             f"{directory / 'card.json'} has {', '.join(unknown)}, but a card knows only {', '.join(NOTES)}."
         )
+    codebook = notes.get("codebook", {"text": "", "figures": []})
+    if set(codebook) != {"text", "figures"} or any(set(each) != {"file", "caption"} for each in codebook["figures"]):
+        raise ValueError(
+            f"{directory / 'card.json'}: codebook is {codebook!r}, but takes a text and figures, each with a file "
+            "(as seen from the card) and a caption."
+        )
     return notes
+
+
+def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
+    path = directory / notes.get("file", "benchmarks/")
+    if not path.is_file():
+        raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
+    return read_benchmark(directory, notes, without_paths(_read_json(path)))
 
 
 def _codec(files: dict[str, dict]) -> VQDNACodecConfig | None:

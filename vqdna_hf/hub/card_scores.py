@@ -47,7 +47,7 @@ class TaskScores:
     @property
     def dataset(self) -> str:
         """The task's name with its benchmark's, where it is known."""
-        return f"GUE {self.task}" if _GUE.fullmatch(self.task) else self.task
+        return dataset_name(self.task)
 
     @property
     def mode(self) -> str:
@@ -78,30 +78,44 @@ class TaskScores:
 
     def eval_results(self) -> list[EvalResult]:
         """The test scores, for the `model-index`."""
-        gue = _GUE.fullmatch(self.task)
-        regression = self.metric in ("spearman", "pearson")
         entries = []
         for name in self.results[0]["test"]:
             values = self.values("test", name)
-            arguments = {"mode": self.mode, "seeds": self.seeds}
-            if len(values) > 1:
-                arguments["standard_deviation"] = round(stdev(values), 6)
-            metric, written = METRICS.get(name, (name, name))
-            how = f"mean of {len(values)} seeds" if len(values) > 1 else "one seed"
-            entry = EvalResult(
-                task_type="text-classification",
-                task_name="DNA sequence regression" if regression else "DNA sequence classification",
-                dataset_type="gue" if gue else "custom",
-                dataset_name=self.dataset,
-                dataset_config=self.task,
-                dataset_split="test",
-                metric_type=metric,
-                metric_name=f"test {written}, {MODES.get(self.mode, self.mode)}, {how}",
-                metric_value=round(mean(values), 6),
-                metric_args=arguments,
-            )
-            entries.append(entry)
+            spread = stdev(values) if len(values) > 1 else None
+            entries.append(eval_result(self.task, self.mode, name, mean(values), spread, self.seeds, self.metric))
         return entries
+
+
+def dataset_name(task: str) -> str:
+    """A task's name with its benchmark's, where it is known."""
+    return f"GUE {task}" if _GUE.fullmatch(task) else task
+
+
+def eval_result(
+    task: str, mode: str, metric: str, value: float, sd: float | None, seeds: list[int], selected_by: str | None = None
+) -> EvalResult:
+    """A test score for the `model-index`.
+
+    Args:
+        value, sd: mean of the seeds, and standard deviation if there are several.
+        selected_by: the metric that dev selected by, which tells a regression; `metric` when not given.
+    """
+    kind = "regression" if (selected_by or metric) in ("spearman", "pearson") else "classification"
+    name, written = METRICS.get(metric, (metric, metric))
+    how = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
+    spread = {} if sd is None else {"standard_deviation": round(sd, 6)}
+    return EvalResult(
+        task_type="text-classification",
+        task_name=f"DNA sequence {kind}",
+        dataset_type="gue" if _GUE.fullmatch(task) else "custom",
+        dataset_name=dataset_name(task),
+        dataset_config=task,
+        dataset_split="test",
+        metric_type=name,
+        metric_name=f"test {written}, {MODES.get(mode, mode)}, {how}",
+        metric_value=round(value, 6),
+        metric_args={"mode": mode, "seeds": seeds, **spread},
+    )
 
 
 def join_results(results: list[dict]) -> list[TaskScores]:

@@ -217,7 +217,7 @@ def card_data(facts: CardFacts, scores: list[TaskScores]) -> ModelCardData:
     )
     # a probe is read by the package alone
     library = {"adapter": "peft", "probe": None}.get(facts.kind, "transformers")
-    entries = [entry for row in scores for entry in row.eval_results()]
+    entries = [entry for row in (*scores, *facts.benchmarks) for entry in row.eval_results()]
     return ModelCardData(
         license="apache-2.0",
         library_name=library,

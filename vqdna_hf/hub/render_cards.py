@@ -1,15 +1,15 @@
 """Renders the cards in `model_cards/` from the facts beside them: `python -m vqdna_hf.hub.render_cards model_cards`.
 
 `--add NAME DIR` copies the facts of a run's directory first: the small JSON files, without machine paths; never
-weights or data.
+weights or data. `card.json` there, by hand, names the benchmarks and figures that are to be shown.
 """
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
 
+from ..files import read_json, write_json
 from ..training.lineage import without_paths
 from .model_card import render_model_card, save_card, sealed
 
@@ -47,35 +47,51 @@ def render_cards(folder: Path) -> list[Path]:
     return paths
 
 
-def copy_facts(directory: Path, results: list[Path], target: Path):
+def copy_facts(
+    directory: Path,
+    results: list[Path],
+    target: Path,
+    benchmarks: list[Path] | tuple[Path, ...] = (),
+):
     """Copy what a card is made of out of a run's directory, without machine paths.
 
     Args:
         results: further result files, which get names by their task, mode and seed.
         target: the folder of facts; what it held before goes, except the author's own `card.json`.
+        benchmarks: directories that `vqdna benchmark` wrote; the scores of `DIR` become `benchmarks/DIR.json`.
 
     Raises:
-        ValueError: the directory holds none of the files.
+        ValueError: the directory holds none of the files, or a benchmark has no tables.
     """
     found = [directory / name for name in (*FACTS, *RECORDS) if (directory / name).is_file()]
     if not found:
         raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
+    scores = {place.resolve().name: _scores(place) for place in benchmarks}
     for old in target.glob("*.json"):
         if old.name != "card.json":
             old.unlink()
-    shutil.rmtree(target / "results", ignore_errors=True)
+    for folder in ("results", "benchmarks"):
+        shutil.rmtree(target / folder, ignore_errors=True)
     for path in found:
         _copy(path, target / path.name)
     for path in results:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read_json(path)
         name = f"results-{result['task'].replace('/', '-')}-{result['mode']}-{result['seed']}.json"
         _copy(path, target / "results" / name)
+    for name, content in scores.items():
+        write_json(target / "benchmarks" / f"{name}.json", content)
+
+
+def _scores(benchmark: Path) -> dict:
+    """What a benchmark's `tables.json` sums up, without the tables."""
+    path = benchmark / "tables.json"
+    if not path.is_file():
+        raise ValueError(f"{benchmark} holds no tables.json: give a directory that `vqdna benchmark` has finished.")
+    return {name: value for name, value in read_json(path).items() if name in ("format", "scores")}
 
 
 def _copy(path: Path, target: Path):
-    content = without_paths(json.loads(path.read_text(encoding="utf-8")))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(target, without_paths(read_json(path)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,10 +101,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, and fail if a card is stale")
     parser.add_argument("--add", nargs=2, metavar=("NAME", "DIR"), help="copy the facts of a run's directory first")
     parser.add_argument("--results", type=Path, nargs="*", default=[], help="with --add: further results.json files")
+    parser.add_argument(
+        "--benchmarks", type=Path, nargs="*", default=[], help="with --add: outputs of vqdna benchmark"
+    )
+    parser.add_argument("--figures", type=Path, nargs="*", default=[], help="with --add: images, to figures/NAME")
     arguments = parser.parse_args(argv)
     if arguments.add:
         name, directory = arguments.add
-        copy_facts(Path(directory), arguments.results, arguments.folder / "sources" / name)
+        target = arguments.folder / "sources" / name
+        copy_facts(Path(directory), arguments.results, target, arguments.benchmarks)
+        for path in arguments.figures:
+            (arguments.folder / "figures" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, arguments.folder / "figures" / name / path.name)
     if arguments.check:
         for name in (stale := stale_cards(arguments.folder)):
             print(f"{arguments.folder / name}.md is stale or was edited: `make cards` renders it", file=sys.stderr)
