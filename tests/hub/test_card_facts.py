@@ -119,6 +119,10 @@ def test_what_the_author_adds(encoder):
     assert "**The weights are not published.** This card documents a run that `make it` makes" in card.text
     assert "## About the data\n\nYeast." in card.text and "\n* It is slow.\n" in card.text
     assert ModelCard(str(card)).data.datasets == ["someone/yeast"]
+    write(encoder / "card.json", {"made_with": "make it", "compute": "An hour of one core."})
+    text = render_model_card(encoder).text
+    assert "Made with `make it`." in text and "not published" not in text
+    assert "## Compute\n\nAn hour of one core." in text
     write(encoder / "card.json", {"licence": "mine"})
     with pytest.raises(ValueError, match="has licence, but a card knows only repo_id"):
         render_model_card(encoder)

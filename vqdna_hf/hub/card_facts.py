@@ -14,7 +14,10 @@ from .card_benchmarks import CardBenchmark, read_benchmark
 
 KINDS = ("vocabulary", "encoder", "classifier", "adapter", "probe")
 # what an author says about a directory beside what its runs recorded; see model_cards/README.md
-NOTES = ("repo_id", "published", "made_with", "training_data", "datasets", "limitations", "benchmarks", "codebook")
+NOTES = (
+    *("repo_id", "published", "made_with", "training_data", "compute", "datasets", "limitations"),
+    *("benchmarks", "codebook"),
+)
 
 _FILES = (
     *("config", "codec_config", "tokenizer_config", "adapter_config", "probe"),
