@@ -130,7 +130,12 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, corpus_dir, to
     changes["resume"] = True
     with pytest.raises(ValueError, match=r"mask_ratio: 0.25 then, 0.5 now"):
         pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / "parts", **changes, mask_ratio=0.5))
+    (path,) = tmp_path.glob("parts/checkpoint-*/trainer_state.json")
+    state = json.loads(path.read_text())
+    state["log_history"][-1]["elapsed_seconds"] += 5000  # as if the first part had taken that
+    path.write_text(json.dumps(state))
     resumed = pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / "parts", **changes))
+    assert 5000 < resumed["seconds"] < 6000 and expected["seconds"] < 1000  # time of all parts
     first, second = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert list(first) == list(second)
     for name, values in first.items():

@@ -157,7 +157,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
             model = model.merge_and_unload()  # the next stage takes a model, not an adapter
         model.save_pretrained(output)
         tokenizer.save_pretrained(output)
-    finish_run(output, summary, started, arguments, parts)
+    finish_run(output, summary, started - trainer.seconds_before, arguments, parts)
     return summary
 
 

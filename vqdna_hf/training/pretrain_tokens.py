@@ -108,7 +108,7 @@ def pretrain_tokens(arguments: PretrainArguments) -> dict:
         **_lineage(arguments),
         "arguments": arguments.settings(),
         "processes": PartialState().num_processes,
-        "seconds": round(time.time() - started, 1),
+        "seconds": round(trainer.seconds_before + time.time() - started, 1),
         "versions": package_versions(),
     }
     if trainer.is_world_process_zero():

@@ -35,6 +35,7 @@ class RecordingTrainer(LaunchedTrainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._sums: dict[str, dict[str, torch.Tensor]] = {"train": {}, "eval": {}}
+        self._started, self._before = time.time(), None
 
     def record(self, name: str, value: torch.Tensor, weight: torch.Tensor | float = 1.0):
         """Add `value`, which holds for `weight` positions, to the average called `name`; nan counts for nothing."""
@@ -57,7 +58,16 @@ class RecordingTrainer(LaunchedTrainer):
             prefix = next((key.removesuffix("loss") for key in logs if key.endswith("_loss")), None)
             if prefix is not None and prefix.startswith("eval_"):
                 logs.update(self._collect("eval", prefix))
-        super().log(logs, start_time)
+        super().log(
+            logs | {"elapsed_seconds": round(self.seconds_before + time.time() - self._started, 1)}, start_time
+        )
+
+    @property
+    def seconds_before(self) -> float:
+        """What the interrupted runs took that this one goes on from, up to the last log before its checkpoint."""
+        if self._before is None:
+            self._before = max((one.get("elapsed_seconds", 0.0) for one in self.state.log_history), default=0.0)
+        return self._before
 
     def _collect(self, phase: str, prefix: str) -> dict[str, float]:
         values = {}
@@ -135,6 +145,7 @@ def finish_run(output: Path, summary: dict, started: float, arguments, parts: tu
     """Complete a run's summary, write the model card and then, last of all, the summary; remove the checkpoints.
 
     Args:
+        started: `time.time()` when the run began; earlier by what interrupted parts of it took.
         parts: directories within `output` that get the summary and a card of their own.
     """
     summary |= {

@@ -178,5 +178,5 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(output)
         model.save_pretrained(output)
-    finish_run(output, summary, started, arguments)
+    finish_run(output, summary, started - trainer.seconds_before, arguments)
     return summary
