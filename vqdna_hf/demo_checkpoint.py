@@ -65,7 +65,11 @@ def demo_checkpoint(arguments) -> list[dict]:
     """
     started, output = time.time(), Path(arguments.output)
     found = load_tasks(arguments.data)
-    for _, directory, _, _ in found:
+    for _, directory, _, info in found:
+        if info.problem_type != REGRESSION and 0 < arguments.max_rows < info.num_labels:
+            raise ValueError(
+                f"--max-rows {arguments.max_rows} is less than the {info.num_labels} classes of {directory}."
+            )
         if output.resolve() in directory.resolve().parents:
             raise ValueError(
                 f"--data {directory} lies in {output}, which is replaced. Move it, or name another --output."

@@ -104,6 +104,8 @@ def test_data_that_cannot_be_shown_are_refused_before_anything_is_written(packag
             demo(DemoArguments(output=output, data=[str(path) for path in data]))
     with pytest.raises(ValueError, match="leave --from-scratch out"):
         demo(DemoArguments(output=output, data=[str(one)], from_scratch=True))
+    with pytest.raises(ValueError, match="--max-rows 1 is less than the 2 classes"):
+        demo(DemoArguments(output=output, data=[str(one)], max_rows=1))
     assert not Path(output).exists()
 
 
