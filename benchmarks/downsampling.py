@@ -8,11 +8,11 @@ About 20 minutes on a CPU core.
 """
 
 import argparse
-import os
 import tempfile
 import time
 
 from datasets import DatasetDict
+from measuring import parse_with_data
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 import vqdna_hf
@@ -74,15 +74,12 @@ def train(splits: DatasetDict, tokenizer, arguments: argparse.Namespace) -> tupl
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("VQDNA_DATA"), help="folder of real data (VQDNA_DATA)")
     parser.add_argument("--model", default=str(vqdna_hf.checkpoint()), help="directory of a pre-trained model")
     parser.add_argument("--strides", type=int, nargs="+", default=[1, 2, 3, 5])
     parser.add_argument("--rows", type=int, default=4000, help="training rows at most")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("set VQDNA_DATA, or give --data: the folder that holds GUE/")
+    arguments = parse_with_data(parser)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     print("| every n-th code | " + " | ".join(f"{task}, dev MCC x 100 (time)" for task in TASKS) + " |")
     print("|---" * (len(TASKS) + 1) + "|")

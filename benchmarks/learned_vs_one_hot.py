@@ -9,11 +9,11 @@ step is kept, so that the script goes on where it stopped. About 2 hours on one 
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
+from measuring import parse_with_data
 
 from vqdna_hf.cli import main as vqdna
 
@@ -108,12 +108,9 @@ def table(output: Path) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("VQDNA_DATA"), help="folder of real data (VQDNA_DATA)")
     parser.add_argument("--output", default="runs/three-tasks", help="directory to write")
     parser.add_argument("--only", choices=sorted(MODES), help="one of the two vocabularies")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("set VQDNA_DATA, or give --data: the folder that holds GUE/ and pretraining/")
+    arguments = parse_with_data(parser, "GUE/ and pretraining/")
     data, output = Path(arguments.data), Path(arguments.output)
     chosen = [arguments.only] if arguments.only else list(MODES)
     for vocabulary in chosen:

@@ -98,6 +98,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
+def parse_with_data(parser: argparse.ArgumentParser, holds: str = "GUE/") -> argparse.Namespace:
+    """The options of a script that cannot do without real data: `--data`, else VQDNA_DATA, is the folder.
+
+    Args:
+        holds: what the script reads in it, for the error message.
+    """
+    parser.add_argument("--data", default=os.environ.get("VQDNA_DATA"), help="folder of real data (VQDNA_DATA)")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error(f"set VQDNA_DATA, or give --data: the folder that holds {holds}")
+    return options
+
+
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     name = platform.processor() or platform.machine()

@@ -7,15 +7,15 @@ The pre-training data of the package's checkpoints were screened against these s
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
+from measuring import parse_with_data
 
 from vqdna_hf import VQDNATokenizer
 from vqdna_hf.checkpoints import list_checkpoints, resolve_checkpoint
 from vqdna_hf.data import load_task
-from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
+from vqdna_hf.metrics import codebook_usage, perplexity
 
 
 TASKS = {"human": ("prom/prom_core_all", "prom/prom_300_tata", "tf/0"), "mouse": ("mouse/0", "mouse/3")}
@@ -32,31 +32,27 @@ def measure(tokenizer, sequences: list[str]) -> tuple[int, float, list[tuple[flo
         for sequence, decoded in zip(chunk, tokenizer.batch_decode(rows), strict=True):
             right += sum(one == two for one, two in zip(sequence, decoded, strict=True))
             bases += len(sequence)
-        codes = CodeVocabulary(sizes).codes(np.concatenate(rows))
+        codes = tokenizer.vocabulary.codes(np.concatenate(rows))
         for level, count in enumerate(counts):
             count += np.bincount(codes[:, level], minlength=len(count))
-    levels = []
-    for count in counts:
-        share = count[count > 0] / count.sum()
-        levels.append((float((count > 0).mean()), float(np.exp(-(share * np.log(share)).sum()))))
-    return bases, right / bases, levels
+    return bases, right / bases, [(codebook_usage(count), perplexity(count)) for count in counts]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tokenizers", nargs="*", help="directories or names of checkpoints; those of the package")
-    parser.add_argument("--data", default=os.environ.get("VQDNA_DATA"), help="folder of real data (VQDNA_DATA)")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("set VQDNA_DATA, or give --data: the folder that holds GUE/")
+    arguments = parse_with_data(parser)
     print("| vocabulary | DNA | bases | given back | codes used | perplexity |\n|---|---|---:|---:|---|---|")
+    sequences = {
+        kind: [sequence for task in tasks for sequence in load_task(task, arguments.data)["test"]["sequence"]]
+        for kind, tasks in TASKS.items()
+    }
     for name in arguments.tokenizers or list_checkpoints():
         tokenizer = VQDNATokenizer.from_pretrained(resolve_checkpoint(name))
-        for kind, tasks in TASKS.items():
-            rows = [load_task(task, arguments.data)["test"]["sequence"] for task in tasks]
-            bases, right, levels = measure(tokenizer, [sequence for each in rows for sequence in each])
+        for kind, rows in sequences.items():
+            bases, right, levels = measure(tokenizer, rows)
             used = ", ".join(f"{100 * share:.1f} %" for share, _ in levels)
-            spread = ", ".join(f"{perplexity:.0f}" for _, perplexity in levels)
+            spread = ", ".join(f"{value:.0f}" for _, value in levels)
             print(f"| {Path(name).name} | {kind} | {bases:,} | {100 * right:.3f} % | {used} | {spread} |", flush=True)
 
 

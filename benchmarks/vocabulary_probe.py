@@ -9,8 +9,9 @@ and `--quantizer vq --codebook-sizes 512`. About two minutes a vocabulary.
 """
 
 import argparse
-import os
 from pathlib import Path
+
+from measuring import parse_with_data
 
 from vqdna_hf import VQDNATokenizer
 from vqdna_hf.analysis.linear_probe import LinearProbe
@@ -30,10 +31,7 @@ PROBES = (
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tokenizers", nargs="+", help="tokenizer directories")
-    parser.add_argument("--data", default=os.environ.get("VQDNA_DATA"), help="folder of real data (VQDNA_DATA)")
-    arguments = parser.parse_args()
-    if arguments.data is None:
-        parser.error("set VQDNA_DATA, or give --data: the folder that holds GUE/")
+    arguments = parse_with_data(parser)
     print("| dev MCC x 100 | " + " | ".join(f"{task}, {pooling}" for task, pooling, _ in PROBES) + " |")
     print("|---" * (len(PROBES) + 1) + "|")
     for directory in arguments.tokenizers:

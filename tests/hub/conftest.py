@@ -48,3 +48,13 @@ def directories(tmp_path_factory) -> Path:
 def hub():
     with LoopbackHub() as hub:
         yield hub
+
+
+@pytest.fixture
+def encoder(tmp_path) -> Path:
+    """The facts of an encoder, without weights."""
+    directory = tmp_path / "encoder"
+    config = VQDNAConfig.from_preset("tiny", vocabulary_fingerprint="f" * 32)
+    config.architectures = ["VQDNAForMaskedLM"]
+    config.save_pretrained(directory)
+    return directory

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from vqdna_hf import VQDNAConfig
 from vqdna_hf.benchmark.published import published_scores
 from vqdna_hf.hub.model_card import render_model_card
 from vqdna_hf.hub.render_cards import main as render_main
@@ -41,16 +40,12 @@ NOTE = {
 
 
 @pytest.fixture
-def facts(tmp_path) -> Path:
+def facts(encoder) -> Path:
     """The facts of an encoder, with a benchmark."""
-    directory = tmp_path / "encoder"
-    config = VQDNAConfig.from_preset("tiny", vocabulary_fingerprint="f" * 32)
-    config.architectures = ["VQDNAForMaskedLM"]
-    config.save_pretrained(directory)
-    (directory / "benchmarks").mkdir()
-    (directory / "benchmarks" / "gue.json").write_text(json.dumps({"format": 1, "scores": SCORES}))
-    (directory / "card.json").write_text(json.dumps({"benchmarks": [NOTE]}))
-    return directory
+    (encoder / "benchmarks").mkdir()
+    (encoder / "benchmarks" / "gue.json").write_text(json.dumps({"format": 1, "scores": SCORES}))
+    (encoder / "card.json").write_text(json.dumps({"benchmarks": [NOTE]}))
+    return encoder
 
 
 def table_of(card) -> list[list[str]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from vqdna_hf import VQDNAConfig
 from vqdna_hf.cli import main
 from vqdna_hf.hub.card_scores import join_results
 from vqdna_hf.hub.model_card import render_model_card, write_model_card
@@ -25,16 +24,6 @@ def result(seed: int = 1, mcc: float = 0.5, **changes) -> dict:
     scores = {"dev": {"mcc": mcc + 0.1, "accuracy": 0.9}, "test": {"mcc": mcc, "accuracy": 0.75}}
     values = {"task": "mouse/3", "mode": "full", "seed": seed, "metric": "mcc", "fingerprint": "f" * 32, **scores}
     return values | {"arguments": {"seed": seed, "epochs": 3.0, "data": f"/home/{seed}/mouse/3"}} | changes
-
-
-@pytest.fixture
-def encoder(tmp_path) -> Path:
-    """The facts of an encoder, without weights."""
-    directory = tmp_path / "encoder"
-    config = VQDNAConfig.from_preset("tiny", vocabulary_fingerprint="f" * 32)
-    config.architectures = ["VQDNAForMaskedLM"]
-    config.save_pretrained(directory)
-    return directory
 
 
 def write(path: Path, content) -> Path:

@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult
 from scipy.stats import rankdata
 
 from ..benchmark.published import published_models, published_rows
-from .card_scores import METRICS, eval_result
+from .card_scores import eval_result, metric_words
 
 
 # what `card.json` says of a benchmark: the file of its scores, the model in it that the card is of, and what to write
@@ -55,7 +55,7 @@ class CardBenchmark:
             interval = score.get("interval")
             lines.append(
                 (
-                    f"{score['task']} ({METRICS.get(score['metric'], ('', score['metric']))[1]})",
+                    f"{score['task']} ({metric_words(score['metric'])})",
                     f"**{_spread(score['test'])}**",
                     f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}" if interval else "-",
                     f"{_spread(score['test_clean'])} ({score['clean_rows']:,})" if score["test_clean"] else "-",
@@ -68,8 +68,7 @@ class CardBenchmark:
             places = [number for number, score in enumerate(self.own) if score["metric"] == metric]
             if len(places) > 1:
                 ours, *rest = (_mean([column[place] for place in places]) for column in (*values, *theirs))
-                name = METRICS.get(metric, ("", metric))[1]
-                lines.append((f"mean of {len(places)} ({name})", f"**{ours}**", "", "", *rest))
+                lines.append((f"mean of {len(places)} ({metric_words(metric)})", f"**{ours}**", "", "", *rest))
         if columns and all(None not in column for column in values):
             ranks = rankdata([[-value for value in column] for column in values], axis=0).mean(axis=1)
             ours, *rest = (f"{rank:.2f}" for rank in ranks)

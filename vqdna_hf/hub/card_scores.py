@@ -86,6 +86,11 @@ class TaskScores:
         return entries
 
 
+def metric_words(metric: str) -> str:
+    """How a metric is written; its name where nothing is known of it."""
+    return METRICS.get(metric, (metric, metric))[1]
+
+
 def dataset_name(task: str) -> str:
     """A task's name with its benchmark's, where it is known."""
     return f"GUE {task}" if _GUE.fullmatch(task) else task
@@ -101,7 +106,7 @@ def eval_result(
         selected_by: the metric that dev selected by, which tells a regression; `metric` when not given.
     """
     kind = "regression" if (selected_by or metric) in ("spearman", "pearson") else "classification"
-    name, written = METRICS.get(metric, (metric, metric))
+    name = METRICS.get(metric, (metric, metric))[0]
     how = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     spread = {} if sd is None else {"standard_deviation": round(sd, 6)}
     return EvalResult(
@@ -112,7 +117,7 @@ def eval_result(
         dataset_config=task,
         dataset_split="test",
         metric_type=name,
-        metric_name=f"test {written}, {MODES.get(mode, mode)}, {how}",
+        metric_name=f"test {metric_words(metric)}, {MODES.get(mode, mode)}, {how}",
         metric_value=round(value, 6),
         metric_args={"mode": mode, "seeds": seeds, **spread},
     )

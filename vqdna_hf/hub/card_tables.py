@@ -3,7 +3,7 @@
 import math
 
 from .card_facts import CardFacts
-from .card_scores import METRICS, MODES, TaskScores
+from .card_scores import MODES, TaskScores, metric_words
 
 
 _MASKINGS = {
@@ -168,9 +168,17 @@ def task_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
     """Task, what trained, score, dev, test, seeds."""
     rows = []
     for row in scores:
-        metric = METRICS.get(row.metric, (row.metric, row.metric))[1]
         seeds = str(len(row.seeds))
-        rows.append((row.dataset, MODES.get(row.mode, row.mode), metric, row.spread("dev"), row.spread("test"), seeds))
+        rows.append(
+            (
+                row.dataset,
+                MODES.get(row.mode, row.mode),
+                metric_words(row.metric),
+                row.spread("dev"),
+                row.spread("test"),
+                seeds,
+            )
+        )
     return rows
 
 

@@ -13,6 +13,7 @@ codes around:
             quarter of the bases leaves few codes as they are in clean DNA; hidden in runs, it leaves most.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,12 +75,17 @@ class Masking:
             )
 
     @property
+    def in_runs(self) -> bool:
+        """Whether bases are hidden in runs, not one by one."""
+        return self.kind == "base" and self.span_length > 1
+
+    @property
     def min_length(self) -> int:
         """The shortest window in which something is hidden, in bases: a span and a halo on either side of it, or a run
         and one base."""
         if self.kind == "span":
             return self.span_length + 2 * self.halo
-        return self.span_length + 1 if self.kind == "base" and self.span_length > 1 else 1
+        return self.span_length + 1 if self.in_runs else 1
 
     def choose(self, bases: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The positions the encoder may not see, and the ones to predict.
@@ -94,7 +100,7 @@ class Masking:
         if self.kind == "span":
             hidden, inner = self._spans(len(bases), rng)
             return hidden, inner & known
-        if self.kind == "base" and self.span_length > 1:
+        if self.in_runs:
             hidden = self._runs(len(bases), rng) & known
             return hidden, hidden.copy()
         places = np.flatnonzero(known)
@@ -107,11 +113,7 @@ class Masking:
         hidden, inner = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
         if length < self.min_length:
             return hidden, inner  # a span would leave too little to predict from: such a window teaches nothing
-        count = max(1, round(self.ratio * length / self.span_length))
-        edges = np.linspace(0, length, count + 1).astype(int)
-        for left, right in zip(edges[:-1], edges[1:]):
-            width = min(self.span_length, right - left)
-            start = int(rng.integers(left, right - width + 1))
+        for start, width in self._intervals(length, rng):
             hidden[start : start + width] = True
             # at the ends of a window nothing stands beyond the edge that could leak
             first = start if start == 0 else start + self.halo
@@ -123,12 +125,16 @@ class Masking:
         hidden = np.zeros(length, dtype=bool)
         if length < self.min_length:
             return hidden
+        for start, width in self._intervals(length, rng):
+            hidden[start : start + width] = True
+        return hidden
+
+    def _intervals(self, length: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+        """Start and width of as many spans as the ratio asks for, one in each equal part of a window."""
         edges = np.linspace(0, length, max(1, round(self.ratio * length / self.span_length)) + 1).astype(int)
         for left, right in zip(edges[:-1], edges[1:]):
             width = min(self.span_length, right - left)
-            start = int(rng.integers(left, right - width + 1))
-            hidden[start : start + width] = True
-        return hidden
+            yield int(rng.integers(left, right - width + 1)), width
 
     def item(self, bases: np.ndarray, rng: np.random.Generator, codes: np.ndarray | None = None) -> dict:
         """One training example: the clean window, and what replaces the hidden positions.
@@ -139,7 +145,7 @@ class Masking:
         """
         hidden, labelled = self.choose(bases, rng)
         draw = rng.random(len(bases))
-        if self.kind == "base" and self.span_length > 1:  # what is done with a base is done with its run
+        if self.in_runs:  # what is done with a base is done with its run
             first = hidden & ~np.append(False, hidden[:-1])
             draw = draw[np.maximum.accumulate(np.where(first, np.arange(len(bases)), 0))]
         # a span is hidden whole: what stays visible in it would show its neighbours
