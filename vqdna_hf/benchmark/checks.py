@@ -27,7 +27,10 @@ _RANGES = {
         lambda value: 0 <= value < math.inf,
     ),
     "greater than 0": (("learning_rate", "epochs"), lambda value: 0 < value < math.inf),
-    "from 0 on and less than 1": (("dropout", "lora_dropout", "warmup_ratio"), lambda value: 0 <= value < 1),
+    "from 0 on and less than 1": (
+        ("dropout", "lora_dropout", "warmup_ratio", "ema_decay"),
+        lambda value: 0 <= value < 1,
+    ),
 }
 _SEEDS = 2**32
 

@@ -8,7 +8,7 @@ import yaml
 
 
 # options whose values may be lists of values to try
-GRID = ("learning_rate", "dropout", "epochs", "weight_decay", "batch_size", "pooling", "pooling_bins")
+GRID = ("learning_rate", "dropout", "epochs", "weight_decay", "batch_size", "ema_decay", "pooling", "pooling_bins")
 
 
 class _Loader(yaml.SafeLoader):

@@ -152,6 +152,10 @@ class FinetuneArguments:
     codec_learning_rate_factor: float = option(0.1, "the codec's learning rate in units of the others' (end-to-end)")
     weight_decay: float = option(0.01, "weight decay of AdamW")
     warmup_ratio: float = option(0.1, "part of the steps spent warming up")
+    ema_decay: float = option(
+        0.0,
+        "decay, per step, of a moving average of the weights, which is scored and saved in their place; 0 for none",
+    )
     dropout: float = option(0.1, "dropout of the classification head")
     pooling: str = option("mean+max", "mean, max, mean+max, cls or bins (for tasks aligned to a position)")
     pooling_bins: int = option(8, "parts of the sequence, for --pooling bins")
@@ -173,5 +177,5 @@ class FinetuneArguments:
 
     def settings(self) -> dict:
         """What must not change between the parts of one run."""
-        younger = ("compile", "attn_implementation", "gradient_checkpointing", "group_by_length")
+        younger = ("compile", "attn_implementation", "gradient_checkpointing", "group_by_length", "ema_decay")
         return _settings(self, ("output", "resume", "cache_codes", "cache_dir"), younger)

@@ -15,10 +15,11 @@ from ..data.catalogue import class_names
 from ..data.tasks import REGRESSION
 from ..metrics import make_compute_metrics, metric_names
 from .arguments import FinetuneArguments
-from .launched import LaunchedTrainer
+from .launched import LaunchedTrainer, fsdp_asked_for
 from .length_groups import LengthGroupedSampler
 from .recording import package_versions
 from .speed import speed_arguments
+from .weight_average import WeightAverage
 
 
 _LEARNING_RATES = {"lora": 1e-3, "full": 5e-4, "end-to-end": 5e-4}
@@ -90,12 +91,43 @@ class ClassifierTrainer(LaunchedTrainer):
 
     Args:
         lengths: of the training rows; batches are random without them.
+        ema_decay: of a moving average of the weights, which evaluations and model files then have in place of the
+            weights; none if 0.
         kwargs: what `Trainer` takes.
     """
 
-    def __init__(self, lengths=None, **kwargs):
+    def __init__(self, lengths=None, ema_decay: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.lengths = lengths
+        self.weight_average = None
+        if ema_decay:
+            if fsdp_asked_for():
+                raise ValueError(
+                    "--ema-decay keeps whole weights, and cannot run under FSDP. Launch with --multi_gpu."
+                )
+            self.weight_average = WeightAverage(self.model, ema_decay)
+            self.add_callback(self.weight_average)
+
+    @contextlib.contextmanager
+    def _averaged(self):
+        with self.weight_average.applied() if self.weight_average else contextlib.nullcontext():
+            yield
+
+    def evaluate(self, *args, **kwargs):
+        """As `Trainer.evaluate`, of the averaged weights where there are such."""
+        with self._averaged():
+            return super().evaluate(*args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict=None):
+        with self._averaged():
+            super()._save(output_dir, state_dict)
+        if self.weight_average and self.args.should_save:
+            self.weight_average.save_trained(output_dir or self.args.output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None):
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.weight_average:
+            self.weight_average.load(resume_from_checkpoint)
 
     def _get_train_sampler(self, train_dataset=None):
         if self.lengths is None:
@@ -158,6 +190,7 @@ def classifier_trainer(
     args.disable_tqdm = quiet
     trainer = ClassifierTrainer(
         lengths=lengths,
+        ema_decay=arguments.ema_decay,
         model=model,
         args=args,
         train_dataset=train,
