@@ -166,6 +166,8 @@ def _maxima(hidden_states: torch.Tensor, groups: torch.Tensor, number: int) -> t
     Args:
         groups (`torch.LongTensor` of shape `(b, l)`): the group of each position, -1 for none.
     """
+    if number > 1 and groups.shape[1] <= POOLING_PIECE:
+        return _maxima_at_once(hidden_states, groups, number)
     pieces = list(zip(hidden_states.split(POOLING_PIECE, dim=1), groups.split(POOLING_PIECE, dim=1)))
     found = []
     for part in range(number):
@@ -174,6 +176,20 @@ def _maxima(hidden_states: torch.Tensor, groups: torch.Tensor, number: int) -> t
         largest = torch.stack(maxima).amax(dim=0) if maxima else torch.zeros_like(hidden_states[:, 0])
         found.append(largest.masked_fill(~(groups == part).any(dim=1, keepdim=True), 0))
     return torch.cat(found, dim=-1)
+
+
+def _maxima_at_once(hidden_states: torch.Tensor, groups: torch.Tensor, number: int) -> torch.Tensor:
+    """As `_maxima`, in one pass over the positions however many groups there are."""
+    outside = torch.where(groups >= 0, groups, number)  # one more group, for what belongs to none
+    found = hidden_states.new_full((groups.shape[0], number + 1, hidden_states.shape[-1]), _lowest(hidden_states))
+    index = outside.unsqueeze(-1).expand_as(hidden_states)
+    found = found.scatter_reduce(1, index, hidden_states, "amax")[:, :number]
+    filled = (outside.unsqueeze(-1) == torch.arange(number, device=groups.device)).any(dim=1)
+    return found.masked_fill(~filled.unsqueeze(-1), 0).flatten(1)
+
+
+def _lowest(hidden_states: torch.Tensor) -> float:
+    return torch.finfo(hidden_states.dtype).min
 
 
 def _holds(groups: torch.Tensor, part: int, pieces: list) -> bool:
@@ -188,8 +204,7 @@ def _piece_max(states: torch.Tensor, groups: torch.Tensor, part: int, again: boo
 
 
 def _masked_max(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    lowest = torch.finfo(hidden_states.dtype).min
-    return hidden_states.masked_fill(~mask.unsqueeze(-1), lowest).amax(dim=1)
+    return hidden_states.masked_fill(~mask.unsqueeze(-1), _lowest(hidden_states)).amax(dim=1)
 
 
 class VQDNAClassificationHead(nn.Module):
