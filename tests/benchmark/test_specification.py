@@ -1,9 +1,24 @@
+from pathlib import Path
+
 import pytest
 from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
 
 from vqdna_hf.benchmark.cells import list_cells
 from vqdna_hf.benchmark.entries import SpecificationError
 from vqdna_hf.benchmark.specification import read_specification
+
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "benchmarks").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_files_of_the_repository_are_read(path, monkeypatch):
+    monkeypatch.setenv("VQDNA_DATA", "data")
+    specification = read_specification(path)
+    cells = list_cells(specification)
+    assert cells or specification.ablations  # ablations.yaml has studies alone
+    for cell in cells:
+        assert specification.points(cell.task, cell.model, cell.mode)
 
 
 def test_a_file_becomes_cells_in_the_order_of_seeds(tmp_path):
