@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassClassValidationError
 from peft import AutoPeftModelForSequenceClassification, PeftModel
 from safetensors.torch import load_file
 from tiny_runs import FINETUNE_KEYS, Stopped, finetune_arguments, stop_after, write_task
@@ -220,6 +221,27 @@ def test_a_linear_probe_comes_back(tmp_path, task_dir, model_dir):
     ids = _ids(task_dir)
     assert np.array_equal(again.logits(ids), probe.logits(ids))
     np.testing.assert_allclose(probe.logits([reverse_complement(row) for row in ids]), probe.logits(ids), atol=1e-4)
+
+
+def test_a_linear_probe_needs_no_encoder(tmp_path, task_dir, model_dir, tokenizer_dir):
+    theirs = finetune(finetune_arguments(task_dir, model_dir, tmp_path / "encoder", mode="linear"))
+
+    results = finetune(finetune_arguments(task_dir, tokenizer_dir, tmp_path / "alone", mode="linear"))
+
+    assert (results["dev"], results["test"]) == (theirs["dev"], theirs["test"])
+    record = json.loads((tokenizer_dir / "training.json").read_text())
+    assert results["vocabulary"]["eval"] == record["eval"]
+    assert set(results) == FINETUNE_KEYS - {"encoder"} | {"vocabulary"}
+    assert LinearProbe.from_pretrained(tmp_path / "alone").codec.fingerprint() == record["fingerprint"]
+    learned_from = "### Learned from"
+    assert all(learned_from in (tmp_path / name / "README.md").read_text() for name in ("encoder", "alone"))
+
+
+def test_a_linear_probe_checks_its_pooling_without_an_encoder(tmp_path, task_dir, tokenizer_dir):
+    with pytest.raises(StrictDataclassClassValidationError, match="pooling_bins of at least 1, not 0"):
+        finetune(finetune_arguments(task_dir, tokenizer_dir, tmp_path, mode="linear", pooling="bins", pooling_bins=0))
+    with pytest.raises(ValueError, match="a vocabulary, but a pre-trained encoder is needed"):
+        finetune(finetune_arguments(task_dir, tokenizer_dir, tmp_path, mode="lora"))
 
 
 def test_a_probe_of_another_vocabulary_is_refused(tmp_path, task_dir, model_dir, other_tokenizer_dir):

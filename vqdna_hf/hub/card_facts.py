@@ -160,7 +160,8 @@ def _lineage(kind: str, training: dict, results: list[dict]) -> tuple[dict, dict
         return training, {}
     carried = next((result["encoder"] for result in results if "encoder" in result), {})
     encoder = training if "corpus" in training else carried
-    return encoder.get("vocabulary", {}), encoder
+    alone = next((result["vocabulary"] for result in results if "vocabulary" in result), {})  # of a linear probe
+    return encoder.get("vocabulary", alone), encoder
 
 
 def kind_of(files: dict[str, dict], directory: Path) -> str:

@@ -15,6 +15,7 @@ from ..files import write_json
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
+from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
@@ -23,11 +24,11 @@ from .code_cache import both_strands
 from .encoded_sequences import EncodedCollator, EncodedSequences
 from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
 from .length_groups import by_length, is_worth_grouping
-from .lineage import encoder_record
+from .lineage import encoder_record, vocabulary_record
 from .recording import check_same_run, find_checkpoint, remove_checkpoints
 from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences
-from .tokenize import check_model_directory, load_tokenizer
+from .tokenize import check_model_directory, is_vocabulary, load_tokenizer
 from .train_tokenizer import apply_recipe
 
 
@@ -66,24 +67,32 @@ def finetune(arguments: FinetuneArguments) -> dict:
     splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
     metric = choose_metric(arguments, info)
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
-    check_model_directory(arguments.model)
+    no_encoder = arguments.mode == "linear" and is_vocabulary(arguments.model)
+    if not no_encoder:
+        check_model_directory(arguments.model)
     tokenizer = load_tokenizer(arguments.model)
     set_seed(arguments.seed)
-    model = build_model(arguments, info, tokenizer)
-    set_attention(model, arguments.attn_implementation)
+    if no_encoder:
+        VQDNAConfig(pooling=arguments.pooling, pooling_bins=arguments.pooling_bins)  # checks them
+    else:
+        model = build_model(arguments, info, tokenizer)
+        set_attention(model, arguments.attn_implementation)
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     if arguments.mode == "linear":
-        dev, test = _linear(arguments, model, splits, info, metric, output)
+        dev, test = _linear(arguments, tokenizer.codec, splits, info, metric, output)
     else:
         dev, test = _train(arguments, model, tokenizer, splits, info, metric, output, checkpoint)
-    encoder = encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)
+    records = {"encoder": encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)}
+    if no_encoder:
+        records = {"vocabulary": vocabulary_record(arguments.model, tokenizer.vocabulary_fingerprint)}
     if arguments.mode == "end-to-end":
         tokenizer = VQDNATokenizer(codec=model.codec)
     if arguments.strand_average:
         # the model reads both strands itself, for which it needs bases rather than codes
         tokenizer = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
     results = run_results(arguments, info, metric, dev, test, started)
-    results |= {"fingerprint": tokenizer.vocabulary_fingerprint, **({"encoder": encoder} if encoder else {})}
+    results |= {"fingerprint": tokenizer.vocabulary_fingerprint}
+    results |= {name: record for name, record in records.items() if record}
     if not PartialState().is_main_process:
         return results
     tokenizer.save_pretrained(output)
@@ -180,10 +189,10 @@ def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -
     return sets, EncodedCollator(tokenizer.pad_token_id), train_lengths
 
 
-def _linear(arguments, model, splits, info, metric, output: Path) -> tuple[dict, dict]:
+def _linear(arguments, codec, splits, info, metric, output: Path) -> tuple[dict, dict]:
     """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev."""
     probe = LinearProbe.fit(
-        model.codec,
+        codec,
         splits["train"],
         splits["dev"],
         info,

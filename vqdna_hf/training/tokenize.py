@@ -8,7 +8,7 @@ from pathlib import Path
 from ..checkpoints import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoint
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
-from ..modeling.configuration_vqdna import VQDNAConfig
+from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
 from .launched import process_place
@@ -77,6 +77,13 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
     return genome
 
 
+def is_vocabulary(directory: str) -> bool:
+    """Whether a directory, or a checkpoint of the package, holds a vocabulary and no encoder."""
+    place = Path(resolve_checkpoint(directory))
+    kind = _model_type(place)
+    return kind == VQDNACodecConfig.model_type or (kind is None and (place / "codec_config.json").is_file())
+
+
 def check_model_directory(directory: str):
     """Make sure that a directory, or a checkpoint of the package, holds an encoder and not only a vocabulary.
 
@@ -84,11 +91,10 @@ def check_model_directory(directory: str):
         ValueError: says what it holds and what to do.
     """
     place = Path(resolve_checkpoint(directory))
-    path = place / "config.json"
-    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+    kind = _model_type(place)
     if kind != VQDNAConfig.model_type or not any(place.glob("model*.safetensors*")):
-        found = {"vqdna_codec": "a vocabulary", "vqdna": "a configuration without weights"}.get(kind, "no model")
-        if kind is None and (place / "codec_config.json").is_file():
+        found = "a configuration without weights" if kind == VQDNAConfig.model_type else "no model"
+        if is_vocabulary(directory):
             found = "a vocabulary"
         if (place / "adapter_config.json").is_file():
             found = "an adapter"
@@ -96,6 +102,11 @@ def check_model_directory(directory: str):
             f"{directory} holds {found}, but a pre-trained encoder is needed: {DEFAULT_CHECKPOINT}, which comes with "
             "the package, or the directory that `vqdna pretrain` wrote."
         )
+
+
+def _model_type(place: Path) -> str | None:
+    path = place / "config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
 
 
 def load_tokenizer(directory: str) -> VQDNATokenizer:
