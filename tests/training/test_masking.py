@@ -156,6 +156,8 @@ def test_wrong_settings_are_refused():
     for kind in MASKINGS:
         with pytest.raises(ValueError, match="span length is 0"):
             masking(kind, span_length=0)
+    with pytest.raises(ValueError, match="span length is 8, but `token` masking"):
+        masking("token", span_length=8)
 
 
 # what replaces them

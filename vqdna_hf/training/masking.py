@@ -42,15 +42,16 @@ class Masking:
 
     Args:
         kind: `base`, `token` or `span`.
-        ratio: fraction of the known bases to predict; for `span`, fraction of the window inside spans.
+        ratio: fraction of the known bases to predict; for `span`, and for runs, fraction of the window inside them, as
+            near as a whole number of them (at least one) comes.
         halo: bases on either side that a code sees.
         num_codes: product ids of the vocabulary, for random replacement.
         span_length: length of a span, in bases, `4 * halo + 1` (at least 2) when not given; for `base`, of a run of
             hidden bases, 1 when not given.
 
     Raises:
-        ValueError: an unknown kind, a ratio outside (0, 1), a length below 1, or a span with no position far enough
-            from its edges.
+        ValueError: an unknown kind, a ratio outside (0, 1), a length below 1, a length for `token`, or a span with no
+            position far enough from its edges.
     """
 
     kind: str
@@ -68,6 +69,11 @@ class Masking:
             self.span_length = max(2, 4 * self.halo + 1) if self.kind == "span" else 1
         if self.span_length < 1:
             raise ValueError(f"The span length is {self.span_length}, but at least one base has to be hidden.")
+        if self.kind == "token" and self.span_length > 1:
+            raise ValueError(
+                f"The span length is {self.span_length}, but `token` masking hides codes one by one: leave it out, or "
+                "choose `base` or `span`."
+            )
         if self.kind == "span" and self.span_length < 4 * self.halo + 1:
             raise ValueError(
                 f"A span of {self.span_length} bases hides little: a base shows in the codes of {self.halo} positions "
