@@ -106,6 +106,22 @@ def test_notes_that_fit_no_benchmark_are_refused(facts, change, message):
         render_model_card(facts)
 
 
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        (
+            [{name: value for name, value in NOTE.items() if name != "file"}],
+            "benchmarks: file: an entry has file, title",
+        ),
+        (NOTE, "benchmarks is .* but takes a list of objects"),
+    ],
+)
+def test_notes_of_another_form_are_refused(facts, notes, message):
+    (facts / "card.json").write_text(json.dumps({"benchmarks": notes}))
+    with pytest.raises(ValueError, match=message):
+        render_model_card(facts)
+
+
 def test_a_model_in_two_modes_is_refused(facts):
     (facts / "benchmarks" / "gue.json").write_text(
         json.dumps({"scores": [*SCORES, score("ours", "tf/0", 0.1, "lora")]})
@@ -150,3 +166,16 @@ def test_benchmarks_and_figures_are_added_by_the_command(facts, tmp_path, capsys
     assert (folder / "figures" / "one" / "words.png").read_bytes() == b"png"
     with pytest.raises(ValueError, match="holds no tables.json"):
         render_main([str(folder), "--add", "one", str(facts), "--benchmarks", str(tmp_path)])
+    (tmp_path / "again" / "gue").mkdir(parents=True)
+    (tmp_path / "again" / "gue" / "tables.json").write_text((run / "tables.json").read_text())
+    (tmp_path / "again" / "words.png").write_bytes(b"other")
+    for option, *paths in (
+        ("benchmarks", run, tmp_path / "again" / "gue"),
+        ("figures", tmp_path / "words.png", tmp_path / "again" / "words.png"),
+    ):
+        with pytest.raises(ValueError, match=f"Two {option} are called"):
+            render_main([str(folder), "--add", "one", str(facts), f"--{option}", *map(str, paths)])
+        with pytest.raises(SystemExit):  # nothing would be copied
+            render_main([str(folder), f"--{option}", *map(str, paths)])
+        assert "go with --add" in capsys.readouterr().err
+    assert json.loads((folder / "sources" / "one" / "benchmarks" / "gue.json").read_text()) == kept

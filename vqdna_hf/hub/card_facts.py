@@ -234,6 +234,9 @@ def _checked_notes(notes: dict, directory: Path) -> dict:
         raise ValueError(
             f"{directory / 'card.json'} has {', '.join(unknown)}, but a card knows only {', '.join(NOTES)}."
         )
+    benchmarks = notes.get("benchmarks", [])
+    if not isinstance(benchmarks, list) or not all(isinstance(each, dict) for each in benchmarks):
+        raise ValueError(f"{directory / 'card.json'}: benchmarks is {benchmarks!r}, but takes a list of objects.")
     codebook = notes.get("codebook", {"text": "", "figures": []})
     if set(codebook) != {"text", "figures"} or any(set(each) != {"file", "caption"} for each in codebook["figures"]):
         raise ValueError(
@@ -244,7 +247,9 @@ def _checked_notes(notes: dict, directory: Path) -> dict:
 
 
 def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
-    path = directory / notes.get("file", "benchmarks/")
+    if "file" not in notes:
+        return read_benchmark(directory, notes, {})  # which says what an entry needs
+    path = directory / notes["file"]
     if not path.is_file():
         raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
     return read_benchmark(directory, notes, without_paths(_read_json(path)))

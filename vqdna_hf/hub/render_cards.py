@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..files import read_json, write_json
+from ..files import read_json, write_file, write_json
 from ..training.lineage import without_paths
 from .model_card import render_model_card, save_card, sealed
 
@@ -61,11 +61,12 @@ def copy_facts(
         benchmarks: directories that `vqdna benchmark` wrote; the scores of `DIR` become `benchmarks/DIR.json`.
 
     Raises:
-        ValueError: the directory holds none of the files, or a benchmark has no tables.
+        ValueError: the directory holds none of the files, a benchmark has no tables, or two have one name.
     """
     found = [directory / name for name in (*FACTS, *RECORDS) if (directory / name).is_file()]
     if not found:
         raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
+    _check_names([place.resolve().name for place in benchmarks], "benchmarks")
     scores = {place.resolve().name: _scores(place) for place in benchmarks}
     for old in target.glob("*.json"):
         if old.name != "card.json":
@@ -80,6 +81,13 @@ def copy_facts(
         _copy(path, target / "results" / name)
     for name, content in scores.items():
         write_json(target / "benchmarks" / f"{name}.json", content)
+
+
+def _check_names(names: list[str], what: str):
+    """Files of one name would replace each other."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Two {what} are called {', '.join(twice)}, the name they would be kept by: rename one.")
 
 
 def _scores(benchmark: Path) -> dict:
@@ -106,13 +114,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--figures", type=Path, nargs="*", default=[], help="with --add: images, to figures/NAME")
     arguments = parser.parse_args(argv)
+    if not arguments.add and (arguments.results or arguments.benchmarks or arguments.figures):
+        parser.error("--results, --benchmarks and --figures go with --add NAME DIR")
     if arguments.add:
+        _check_names([path.name for path in arguments.figures], "figures")
+        figures = {path.name: path.read_bytes() for path in arguments.figures}
         name, directory = arguments.add
         target = arguments.folder / "sources" / name
         copy_facts(Path(directory), arguments.results, target, arguments.benchmarks)
-        for path in arguments.figures:
-            (arguments.folder / "figures" / name).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, arguments.folder / "figures" / name / path.name)
+        for file, content in figures.items():
+            write_file(arguments.folder / "figures" / name / file, content)
     if arguments.check:
         for name in (stale := stale_cards(arguments.folder)):
             print(f"{arguments.folder / name}.md is stale or was edited: `make cards` renders it", file=sys.stderr)
