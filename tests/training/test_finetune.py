@@ -10,7 +10,7 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from peft import AutoPeftModelForSequenceClassification, PeftModel
 from safetensors.torch import load_file
 from tiny_runs import FINETUNE_KEYS, Stopped, finetune_arguments, stop_after, write_task
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
 from vqdna_hf.analysis.linear_probe import LinearProbe
 from vqdna_hf.cli import main
@@ -299,11 +299,27 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, task_dir, mode
         finetune(arguments("parts"))
     with pytest.raises(ValueError, match="dropout: 0.1 then, 0.5 now"):
         finetune(arguments("parts", resume=True, dropout=0.5))
+    path = next((tmp_path / "parts").glob("checkpoint-*")) / "trainer_state.json"
+    state = json.loads(path.read_text())
+    state["log_history"][-1]["elapsed_seconds"] += 5000  # as if the first part had taken that
+    path.write_text(json.dumps(state))
     resumed = finetune(arguments("parts", resume=True))
     assert resumed["dev"] == whole["dev"] and resumed["test"] == whole["test"]
+    assert 5000 < resumed["seconds"] < 6000 and whole["seconds"] < 1000  # time of all parts
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, values in first.items():
         assert torch.equal(values, second[name]), name
+
+
+def test_a_model_that_was_saved_in_16_bits_trains_in_32(tmp_path, task_dir, model_dir):
+    shutil.copytree(model_dir, tmp_path / "half")
+    AutoModelForMaskedLM.from_pretrained(model_dir).to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    kinds = {values.dtype for values in load_file(tmp_path / "half" / "model.safetensors").values()}
+    assert torch.bfloat16 in kinds
+    finetune(finetune_arguments(task_dir, tmp_path / "half", tmp_path / "out", mode="full"))
+    kinds = {values.dtype for values in load_file(tmp_path / "out" / "model.safetensors").values()}
+    assert torch.bfloat16 not in kinds
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").dtype == torch.float32
 
 
 # what is refused

@@ -70,6 +70,15 @@ def test_a_model_of_letters_is_fine_tuned_by_the_same_command(letters, task_dir,
     assert found["test"] == {name: pytest.approx(value, abs=1e-6) for name, value in scores.items()}
 
 
+def test_weights_of_16_bits_train_in_32(letters, task_dir, tmp_path):
+    half = tmp_path / "half"
+    TokenEncoderForMaskedLM.from_pretrained(letters).to(torch.float16).save_pretrained(half)
+    AutoTokenizer.from_pretrained(letters).save_pretrained(half)
+    assert TokenEncoderForMaskedLM.from_pretrained(half).dtype == torch.float16
+    finetune(arguments(task_dir, half, tmp_path / "out", epochs=1))
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").dtype == torch.float32
+
+
 def test_values_are_predicted_too(letters, tmp_path):
     task = write_task(tmp_path / "values", lambda planted, rng: planted + rng.random() / 4)
     found = finetune(arguments(task, letters, tmp_path / "output", epochs=1))

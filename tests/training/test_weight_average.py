@@ -70,6 +70,14 @@ def test_a_decay_out_of_range_is_refused(decay):
         WeightAverage(Toy(), decay)
 
 
+def test_a_decay_out_of_range_is_refused_before_anything_is_read(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="ema_decay=1.5"):
+        finetune(finetune_arguments(tmp_path / "no data", "no model", tmp_path / "out", ema_decay=1.5))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ValueError, match="cannot run under FSDP"):
+        finetune(finetune_arguments(tmp_path / "no data", "no model", tmp_path / "out", ema_decay=0.9))
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("mode", ["lora", "full", "end-to-end"])
 def test_a_run_keeps_the_average_and_can_be_gone_on_with(monkeypatch, tmp_path, task_dir, model_dir, mode):

@@ -15,9 +15,8 @@ from ..data.catalogue import class_names
 from ..data.tasks import REGRESSION
 from ..metrics import make_compute_metrics, metric_names
 from .arguments import FinetuneArguments
-from .launched import LaunchedTrainer, fsdp_asked_for
 from .length_groups import LengthGroupedSampler
-from .recording import package_versions
+from .recording import TimedTrainer, package_versions
 from .speed import speed_arguments
 from .weight_average import WeightAverage
 
@@ -70,7 +69,7 @@ def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: 
 
     Args:
         dev, test: scores.
-        started: when the run began, in seconds of `time.time()`.
+        started: `time.time()` when the run began; earlier by what interrupted parts of it took.
     """
     return {
         "task": info.name,
@@ -86,7 +85,7 @@ def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: 
     }
 
 
-class ClassifierTrainer(LaunchedTrainer):
+class ClassifierTrainer(TimedTrainer):
     """A `Trainer` with batches of like lengths on request, which averages the strands of a batch that holds both.
 
     Args:
@@ -101,10 +100,6 @@ class ClassifierTrainer(LaunchedTrainer):
         self.lengths = lengths
         self.weight_average = None
         if ema_decay:
-            if fsdp_asked_for():
-                raise ValueError(
-                    "--ema-decay keeps whole weights, and cannot run under FSDP. Launch with --multi_gpu."
-                )
             self.weight_average = WeightAverage(self.model, ema_decay)
             self.add_callback(self.weight_average)
 

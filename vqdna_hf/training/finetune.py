@@ -30,6 +30,7 @@ from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences
 from .tokenize import check_model_directory, is_vocabulary, load_tokenizer
 from .train_tokenizer import apply_recipe
+from .weight_average import check_average
 
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
     """
     if arguments.mode not in MODES:
         raise ValueError(f"There is no mode {arguments.mode!r}; choose one of {', '.join(MODES)}.")
+    check_average(arguments.ema_decay)
     apply_recipe(arguments, PAPER_RECIPE)
     if is_other_model(arguments.model):
         return finetune_tokens(arguments)
@@ -81,7 +83,8 @@ def finetune(arguments: FinetuneArguments) -> dict:
     if arguments.mode == "linear":
         dev, test = _linear(arguments, tokenizer.codec, splits, info, metric, output)
     else:
-        dev, test = _train(arguments, model, tokenizer, splits, info, metric, output, checkpoint)
+        dev, test, before = _train(arguments, model, tokenizer, splits, info, metric, output, checkpoint)
+        started -= before
     records = {"encoder": encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)}
     if no_encoder:
         records = {"vocabulary": vocabulary_record(arguments.model, tokenizer.vocabulary_fingerprint)}
@@ -120,13 +123,15 @@ def build_model(
         classifier_dropout=arguments.dropout,
         strand_average=arguments.strand_average,
         freeze_codec=arguments.mode != "end-to-end",
+        dtype=torch.float32,  # a step of an optimizer is lost in a weight of 16 bits
     )
     loaded.config.validate()  # transformers sets these fields behind the configuration's own checks
     loaded.check_tokenizer(tokenizer)
     return loaded
 
 
-def _train(arguments, model, tokenizer, splits, info, metric, output: Path, checkpoint) -> tuple[dict, dict]:
+def _train(arguments, model, tokenizer, splits, info, metric, output: Path, checkpoint) -> tuple[dict, dict, float]:
+    """Scores on dev and test, and the seconds that interrupted parts of the run took."""
     if arguments.mode == "lora":
         model = add_adapters(model, arguments)
     sets, collator, lengths = task_sets(arguments, tokenizer, splits)
@@ -146,10 +151,9 @@ def _train(arguments, model, tokenizer, splits, info, metric, output: Path, chec
     dev = scores_of(trainer.evaluate(), "eval_", info.problem_type)
     test = trainer.predict(sets["test"], metric_key_prefix="test").metrics
     test = scores_of(test, "test_", info.problem_type)
-    if not trainer.is_world_process_zero():
-        return dev, test
-    model.save_pretrained(output)
-    return dev, test
+    if trainer.is_world_process_zero():
+        model.save_pretrained(output)
+    return dev, test, trainer.seconds_before
 
 
 def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -> tuple[dict, object, list | None]:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from accelerate import PartialState
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
@@ -60,6 +61,7 @@ def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **opti
         arguments: `pooling`, `pooling_bins` and `dropout` of the head, as far as the architecture has them.
         options: what else `from_pretrained` takes.
     """
+    options = {"dtype": torch.float32, **options}  # a step of an optimizer is lost in a weight of 16 bits
     with _quiet_loading():
         try:
             model = AutoModelForSequenceClassification.from_pretrained(
@@ -149,7 +151,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     trainer.train(resume_from_checkpoint=checkpoint)
     dev, test = trainer.evaluate(), trainer.predict(sets["test"], metric_key_prefix="test").metrics
     dev, test = scores_of(dev, "eval_", info.problem_type), scores_of(test, "test_", info.problem_type)
-    results = run_results(arguments, info, metric, dev, test, started)
+    results = run_results(arguments, info, metric, dev, test, started - trainer.seconds_before)
     if PartialState().is_main_process:
         if arguments.mode == "lora":
             model = model.merge_and_unload()

@@ -25,7 +25,28 @@ _PRODUCTS = ("tokenizer_config.json", "probe.json")
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
 
 
-class RecordingTrainer(LaunchedTrainer):
+class TimedTrainer(LaunchedTrainer):
+    """A `Trainer` whose log says how long the run has taken so far, with all the parts of an interrupted one."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._started, self._before = time.time(), None
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add `elapsed_seconds`."""
+        super().log(
+            logs | {"elapsed_seconds": round(self.seconds_before + time.time() - self._started, 1)}, start_time
+        )
+
+    @property
+    def seconds_before(self) -> float:
+        """What the interrupted runs took that this one goes on from, up to the last log before its checkpoint."""
+        if self._before is None:
+            self._before = max((one.get("elapsed_seconds", 0.0) for one in self.state.log_history), default=0.0)
+        return self._before
+
+
+class RecordingTrainer(TimedTrainer):
     """A `Trainer` that logs averages of named values, weighted by how many positions each stands for.
 
     A subclass calls `record` inside `compute_loss`. The averages since the last log join the training log, those of an
@@ -35,7 +56,6 @@ class RecordingTrainer(LaunchedTrainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._sums: dict[str, dict[str, torch.Tensor]] = {"train": {}, "eval": {}}
-        self._started, self._before = time.time(), None
 
     def record(self, name: str, value: torch.Tensor, weight: torch.Tensor | float = 1.0):
         """Add `value`, which holds for `weight` positions, to the average called `name`; nan counts for nothing."""
@@ -58,16 +78,7 @@ class RecordingTrainer(LaunchedTrainer):
             prefix = next((key.removesuffix("loss") for key in logs if key.endswith("_loss")), None)
             if prefix is not None and prefix.startswith("eval_"):
                 logs.update(self._collect("eval", prefix))
-        super().log(
-            logs | {"elapsed_seconds": round(self.seconds_before + time.time() - self._started, 1)}, start_time
-        )
-
-    @property
-    def seconds_before(self) -> float:
-        """What the interrupted runs took that this one goes on from, up to the last log before its checkpoint."""
-        if self._before is None:
-            self._before = max((one.get("elapsed_seconds", 0.0) for one in self.state.log_history), default=0.0)
-        return self._before
+        super().log(logs, start_time)
 
     def _collect(self, phase: str, prefix: str) -> dict[str, float]:
         values = {}

@@ -9,9 +9,23 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback
 
+from .launched import fsdp_asked_for
+
 
 # the weights as trained, in a checkpoint whose model file holds the average
 TRAINED_WEIGHTS = "trained_weights.safetensors"
+
+
+def check_average(decay: float):
+    """Stop before anything is loaded for a run that cannot keep its average.
+
+    Raises:
+        ValueError: the decay is out of its range, or the run is launched under FSDP.
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"ema_decay={decay} must lie in [0, 1).")
+    if decay and fsdp_asked_for():
+        raise ValueError("--ema-decay keeps whole weights, and cannot run under FSDP. Launch with --multi_gpu.")
 
 
 class WeightAverage(TrainerCallback):
@@ -26,12 +40,11 @@ class WeightAverage(TrainerCallback):
         decay: from 0 (the weights themselves) on and less than 1.
 
     Raises:
-        ValueError: the decay is out of its range.
+        ValueError: as of `check_average`.
     """
 
     def __init__(self, model: nn.Module, decay: float):
-        if not 0 <= decay < 1:
-            raise ValueError(f"ema_decay={decay} must lie in [0, 1).")
+        check_average(decay)
         self.model, self.decay = model, decay
         self._average: dict[str, torch.Tensor] | None = None
 
