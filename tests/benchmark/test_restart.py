@@ -11,6 +11,7 @@ import vqdna_hf.benchmark.command as command
 import vqdna_hf.training.pretrain as pretrain
 import vqdna_hf.training.pretrain_tokens as pretrain_tokens
 import vqdna_hf.training.train_tokenizer as train_tokenizer
+from vqdna_hf import checkpoint
 from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
 from vqdna_hf.training.recording import last_checkpoint
 
@@ -158,6 +159,36 @@ def test_a_model_may_share_a_vocabulary_that_stands_below_it(finished, tmp_path)
     models = {name: MODELS[name] for name in ("untrained", "learned")}
     path = write_benchmark(finished[0].parent, "below.yaml", models=models, seeds=[1])
     assert [cell["model"] for cell in run(path, tmp_path, part="1/2")] == ["untrained"]
+
+
+def test_a_vocabulary_that_is_there_is_taken_from_its_place(finished, tmp_path):
+    place, learned = tmp_path / "mine", finished[0].parent / "whole/models/learned/tokenizer"
+    shutil.copytree(learned, place)
+    vocabulary = {"path": str(place)}
+    models = {
+        "trained": {"vocabulary": vocabulary, "encoder": MODELS["learned"]["encoder"]},
+        "untrained": {**MODELS["untrained"], "vocabulary": vocabulary},
+    }
+    path = write_benchmark(finished[0].parent, "there.yaml", models=models, seeds=[1])
+    cells = run(path, tmp_path / "out")
+
+    assert not (tmp_path / "out/models/trained/tokenizer").exists()
+    assert [cell["settings"]["model"]["vocabulary"] for cell in cells] == [{"path": "mine"}] * 2
+    # the same vocabulary as the one learned in a benchmark, and the same result
+    assert cells[0]["weights"] == finished[1][0]["weights"]
+
+    shutil.rmtree(place)
+    shutil.copytree(checkpoint("vqdna-vq-small"), place)
+    with pytest.raises(ValueError, match=r"is over another vocabulary than that in .*mine"):
+        run(path, tmp_path / "out")
+
+
+def test_an_untrained_encoder_over_a_checkpoint_needs_no_genomes(finished, tmp_path):
+    models = {"untrained": {"vocabulary": {"path": "vqdna-hrq-small"}, "encoder": {"preset": "tiny", "max_steps": 0}}}
+    path = write_benchmark(finished[0].parent, "bare.yaml", models=models, seeds=[1], fasta=[])
+    (cell,) = run(path, tmp_path)
+    assert cell["settings"]["model"]["vocabulary"] == {"path": "vqdna-hrq-small"}
+    assert cell["kind"] == "learned vocabulary"
 
 
 def test_a_checkpoint_whose_state_was_cut_off_is_none(tmp_path):

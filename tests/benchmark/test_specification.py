@@ -103,6 +103,17 @@ def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path):
             "unknown key 'max_step'. Did you mean max_steps",
         ),
         ({"models": {"a": {"vocabulary": "b", "encoder": {}}}}, "'b', which is no model of the file"),
+        (
+            {"models": {"a": {"path": "x"}, "b": {"vocabulary": "a", "encoder": {}}}},
+            "names 'a', which is no model .*vocabulary: {path: DIRECTORY}",
+        ),
+        ({"models": {"a": {"vocabulary": {"path": "x"}, "encoder": {}}}}, "a.vocabulary.path: x holds no tokenizer"),
+        ({"models": {"a": {"vocabulary": {"path": None}, "encoder": {}}}}, "a.vocabulary.path is None"),
+        ({"models": {"a": {"vocabulary": {"path": "x", "seed": 1}}}}, "a.vocabulary: unknown key 'seed'"),
+        (
+            {"models": {"a": {"vocabulary": {"path": "vqdna-vq-small"}, "encoder": {"masking": "span"}}}},
+            "windows of 48 bases are too short",
+        ),
         ({"models": {"a": {"path": "x", "encoder": {}}}}, "encoder goes with vocabulary or tokenizer, not with path"),
         ({"models": {"a/b": {"path": "x"}}}, "'a/b' is no name"),
         ({"models": {"a": {"path": "x"}, "A": {"path": "x"}}}, "'a' is there twice"),

@@ -68,6 +68,7 @@ def describe(entry: ModelEntry) -> dict:
     content = {name: value for name, value in asdict(entry).items() if value not in (None, {}, False, ())}
     for name in ("modes", "seeds"):  # which say what runs, and decide no cell
         content.pop(name, None)
-    if "path" in content and Path(content["path"]).is_dir():
-        content["path"] = Path(content["path"]).resolve().name
+    for place in (content, content.get("vocabulary")):
+        if isinstance(place, dict) and "path" in place and Path(place["path"]).is_dir():
+            place["path"] = Path(place["path"]).resolve().name
     return json.loads(json.dumps(content))

@@ -12,6 +12,7 @@ from ..modeling.configuration_vqdna import POOLINGS, SPECIAL_TOKENS, encoder_con
 from ..training.arguments import PretrainArguments, TrainTokenizerArguments
 from ..training.masking import Masking
 from ..training.pretrain_tokens import check_options
+from ..training.tokenize import load_tokenizer
 from ..training.train_tokenizer import check_held_out, codec_config
 from .cells import list_cells
 from .entries import MODES, ModelEntry, Specification, Study
@@ -67,7 +68,9 @@ def _check_point(point: dict, model: ModelEntry, where: str):
 
 def _check_model(model: ModelEntry, specification: Specification):
     where, codec = f"models.{model.name}", None
-    if isinstance(model.vocabulary, dict):
+    if model.vocabulary_path is not None:
+        codec = _as_value(f"{where}.vocabulary.path", load_tokenizer, model.vocabulary_path).codec.config
+    elif isinstance(model.vocabulary, dict):
         codec = _check_vocabulary(model.vocabulary, f"{where}.vocabulary")
     elif model.vocabulary is not None:
         owner = next(one for one in specification.models if one.name == model.vocabulary)

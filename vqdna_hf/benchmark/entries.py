@@ -33,7 +33,8 @@ class ModelEntry:
     """A model: made here (`vocabulary` or `tokenizer`, and `encoder`), named (`path`), or a control.
 
     Attributes:
-        vocabulary: options of `vqdna train-tokenizer`, or the name of another model whose vocabulary is taken.
+        vocabulary: options of `vqdna train-tokenizer`; or the name of another model that learns one; or `path` alone:
+            a directory, or a checkpoint of the package, with a learned tokenizer.
         tokenizer: a hand-made tokenizer: `kind` and its options.
         encoder: options of `vqdna pretrain`; `max_steps: 0` leaves the encoder as it was initialized.
         path: a directory, a checkpoint of the package, or a repository of the Hub, with a model and its tokenizer;
@@ -55,6 +56,16 @@ class ModelEntry:
     modes: tuple[str, ...] | None = None
     seeds: int | None = None
     options: dict = field(default_factory=dict)
+
+    @property
+    def vocabulary_path(self) -> str | None:
+        """Where the vocabulary is, if it was there before."""
+        return self.vocabulary.get("path") if isinstance(self.vocabulary, dict) else None
+
+    @property
+    def learns_vocabulary(self) -> bool:
+        """Whether stage 1 is run for the model."""
+        return isinstance(self.vocabulary, dict) and self.vocabulary_path is None
 
     @property
     def is_control(self) -> bool:

@@ -8,6 +8,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import AutoTokenizer
 
 from ..baselines.write_tokenizer import BaselineTokenizerArguments
+from ..checkpoints import resolve_checkpoint
 from ..files import read_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TrainTokenizerArguments
@@ -23,7 +24,9 @@ _REMEDY = "Remove it and all that was made with it, or choose another output."
 
 
 def tokenizer_directory(entry: ModelEntry, output: Path) -> Path:
-    """Where the vocabulary of a model is, which may be another model's."""
+    """Where the vocabulary of a model is, which may be another model's, or one that was there before."""
+    if entry.vocabulary_path is not None:
+        return Path(resolve_checkpoint(entry.vocabulary_path))
     owner = entry.vocabulary if isinstance(entry.vocabulary, str) else entry.name
     return output / "models" / owner / "tokenizer"
 
@@ -40,7 +43,7 @@ def check_made(specification: Specification, output: Path):
         ValueError: other settings, genomes or windows than the file says, or an encoder over another vocabulary.
     """
     for entry in specification.models:
-        if isinstance(entry.vocabulary, dict):
+        if entry.learns_vocabulary:
             is_finished(tokenizer_directory(entry, output), entry.vocabulary, TrainTokenizerArguments, specification)
         elif entry.tokenizer is not None:
             is_finished(tokenizer_directory(entry, output), entry.tokenizer, BaselineTokenizerArguments, specification)
@@ -66,7 +69,8 @@ def check_encoder(entry: ModelEntry, specification: Specification, output: Path)
     else:
         finished = is_finished(directory, entry.encoder, PretrainArguments, specification)
     # nothing is over a vocabulary that is not finished
-    if finished and (vocabulary / "training.json").is_file() and _letters(directory) != _letters(vocabulary):
+    there = entry.vocabulary_path is not None or (vocabulary / "training.json").is_file()
+    if finished and there and _letters(directory) != _letters(vocabulary):
         raise ValueError(f"{directory} is over another vocabulary than that in {vocabulary}. {_REMEDY}")
     return finished
 

@@ -100,7 +100,8 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
         # another model's may be needed before that model's turn, or in another part of the cells
         shared = isinstance(entry.vocabulary, str)
         owner = next(one for one in specification.models if one.name == entry.vocabulary) if shared else entry
-        learn_vocabulary(owner.vocabulary, specification, vocabulary)
+        if owner.learns_vocabulary:
+            learn_vocabulary(owner.vocabulary, specification, vocabulary)
     else:
         _make_tokenizer(entry, specification, output, vocabulary)
     options, finished = {**_QUIET, **entry.encoder}, check_encoder(entry, specification, output)

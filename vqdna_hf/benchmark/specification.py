@@ -161,7 +161,8 @@ def _model(name: str, entry) -> ModelEntry:
     if "control" in origins and values["control"] not in CONTROLS:
         raise ValueError(f"{where}: there is no control {values['control']!r}; choose one of {', '.join(CONTROLS)}.")
     if isinstance(values.get("vocabulary"), dict):
-        allowed = options_of(TrainTokenizerArguments)
+        named = "path" in values["vocabulary"]
+        allowed = {"path": str} if named else options_of(TrainTokenizerArguments)
         values["vocabulary"] = read_plain_options(values["vocabulary"], allowed, f"{where}.vocabulary")
     if origins[0] in ("vocabulary", "tokenizer"):
         encoder = options_of(PretrainArguments)
@@ -222,13 +223,13 @@ def _check_models(models: tuple[ModelEntry, ...], content: dict):
             )
         if isinstance(model.vocabulary, str):
             other = names.get(model.vocabulary)
-            if other is None or not isinstance(other.vocabulary, dict):
+            if other is None or not other.learns_vocabulary:
                 raise ValueError(
                     f"models.{model.name}: vocabulary names {model.vocabulary!r}, which is no model of the file that "
-                    "learns one."
+                    "learns one. For one that is there already, say where: `vocabulary: {path: DIRECTORY}`."
                 )
         if model.encoder is not None and not content.get("fasta"):
-            needs = isinstance(model.vocabulary, dict) or model.encoder.get("max_steps") != 0
+            needs = model.learns_vocabulary or model.encoder.get("max_steps") != 0
             if needs or (model.tokenizer or {}).get("kind") == "bpe":
                 raise ValueError(f"models.{model.name} is pre-trained, but the file names no fasta.")
         modes = set(model.modes or ()) - set(content.get("modes") or {"full": None})
