@@ -249,7 +249,8 @@ def test_activation_checkpointing_changes_nothing(kind, use_reentrant):
     assert_same_tensors(tensors_of(saving), tensors_of(plain))
     assert [int(book.num_updates) for book in saving.quantizer.codebooks] == [1] * len(KINDS[kind])
     for (name, a), (_, b) in zip(plain.named_parameters(), saving.named_parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=1e-8, msg=name)
+        # what is computed again is added up in another order: last digits of gradients as large as 0.3
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_fingerprint_names_what_decides_a_code():
