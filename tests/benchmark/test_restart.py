@@ -6,12 +6,13 @@ import shutil
 import pytest
 import transformers
 from tiny_benchmark import MODELS, write_benchmark
+from transformers import AutoTokenizer
 
 import vqdna_hf.benchmark.command as command
 import vqdna_hf.training.pretrain as pretrain
 import vqdna_hf.training.pretrain_tokens as pretrain_tokens
 import vqdna_hf.training.train_tokenizer as train_tokenizer
-from vqdna_hf import checkpoint
+from vqdna_hf import VQDNATokenizer, checkpoint
 from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
 from vqdna_hf.training.recording import last_checkpoint
 
@@ -178,9 +179,44 @@ def test_a_vocabulary_that_is_there_is_taken_from_its_place(finished, tmp_path):
     assert cells[0]["weights"] == finished[1][0]["weights"]
 
     shutil.rmtree(place)
+    assert len(run(path, tmp_path / "out", tables_only=True)) == 2  # of the cells alone
     shutil.copytree(checkpoint("vqdna-vq-small"), place)
+    (place / "training.json").unlink()  # what `save_pretrained` writes has no record
     with pytest.raises(ValueError, match=r"is over another vocabulary than that in .*mine"):
         run(path, tmp_path / "out")
+
+
+def test_an_encoder_that_was_begun_over_another_vocabulary_is_refused_before_any_training(
+    finished, tmp_path, monkeypatch
+):
+    place, learned = tmp_path / "mine", finished[0].parent / "whole/models/learned/tokenizer"
+    shutil.copytree(learned, place)
+    models = {"trained": {"vocabulary": {"path": str(place)}, "encoder": MODELS["learned"]["encoder"]}}
+    path = write_benchmark(finished[0].parent, "begun.yaml", models=models, seeds=[1])
+    run(path, tmp_path / "out")
+    encoder = tmp_path / "out/models/trained/encoder"
+    record = json.loads((encoder / "training.json").read_text())
+    assert record["arguments"]["tokenizer"] == str(place)
+    shutil.rmtree(tmp_path / "out/cells")
+    (encoder / "training.json").unlink()  # as if it had been killed before its end
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint("vqdna-vq-small"))
+    tokenizer.save_pretrained(place)
+    monkeypatch.setattr(command, "prepare_model", lambda *_: pytest.fail("training began"))
+    with pytest.raises(ValueError, match=r"is over another vocabulary than that in .*mine"):
+        run(path, tmp_path / "out")
+
+
+def test_the_vocabulary_of_a_model_that_reads_both_strands_is_taken(finished, tmp_path):
+    learned = AutoTokenizer.from_pretrained(finished[0].parent / "whole/models/learned/tokenizer")
+    VQDNATokenizer(codec=learned.codec, return_nucleotide_ids=True).save_pretrained(tmp_path / "mine")
+    vocabulary = {"path": str(tmp_path / "mine")}
+    models = {
+        "trained": {"vocabulary": vocabulary, "encoder": MODELS["learned"]["encoder"]},
+        "untrained": {**MODELS["untrained"], "vocabulary": vocabulary},
+    }
+    path = write_benchmark(finished[0].parent, "strands.yaml", models=models, seeds=[1])
+    cells = run(path, tmp_path / "out")
+    assert cells[0]["weights"] == finished[1][0]["weights"] and len(cells) == 2
 
 
 def test_an_untrained_encoder_over_a_checkpoint_needs_no_genomes(finished, tmp_path):

@@ -1,6 +1,7 @@
 """Tables of a card that come from benchmarks."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def test_notes_that_fit_no_benchmark_are_refused(facts, change, message):
             "benchmarks: file: an entry has file, title",
         ),
         (NOTE, "benchmarks is .* but takes a list of objects"),
+        ([NOTE | {"file": 5}], "benchmarks: file is 5, but takes a file's name"),
     ],
 )
 def test_notes_of_another_form_are_refused(facts, notes, message):
@@ -135,9 +137,10 @@ def test_what_the_codes_are_is_shown_with_figures(facts):
     (facts / "card.json").write_text(json.dumps({"codebook": codebook}))
     text = render_model_card(facts).text
     assert "### What the codes are\n\nWords of five bases.\n\n![bits](figures/one/words.png)" in text
-    (facts / "card.json").write_text(json.dumps({"codebook": {"text": "Words."}}))
-    with pytest.raises(ValueError, match="takes a text and figures"):
-        render_model_card(facts)
+    for wrong in (None, {"text": "Words."}, {"text": "Words.", "figures": None}, {"text": "Words.", "figures": [1]}):
+        (facts / "card.json").write_text(json.dumps({"codebook": wrong}))
+        with pytest.raises(ValueError, match="takes a text and figures"):
+            render_model_card(facts)
 
 
 def test_benchmarks_and_figures_are_added_by_the_command(facts, tmp_path, capsys):
@@ -179,3 +182,34 @@ def test_benchmarks_and_figures_are_added_by_the_command(facts, tmp_path, capsys
             render_main([str(folder), f"--{option}", *map(str, paths)])
         assert "go with --add" in capsys.readouterr().err
     assert json.loads((folder / "sources" / "one" / "benchmarks" / "gue.json").read_text()) == kept
+
+
+def test_wrong_results_are_found_before_anything_is_removed(facts, tmp_path):
+    folder, result = tmp_path / "cards", {"task": "tf/0", "mode": "full", "seed": 1}
+    (folder / "sources").mkdir(parents=True)
+    shutil.copytree(facts, folder / "sources" / "one")
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    for name, content in (("a.json", result), ("b.json", result), ("c.json", {"task": "tf/0"}), ("d.json", [])):
+        (tmp_path / name).write_text(json.dumps(content))
+    for names, message in (
+        (["a.json", "b.json"], "Two results are called results-tf-0-full-1.json"),
+        (["c.json"], "has no task, mode and seed"),
+        (["d.json"], "has no task, mode and seed"),
+        (["absent.json"], "There is no result file .*absent.json"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            render_main(
+                [str(folder), "--add", "one", str(facts), "--results", *(str(tmp_path / one) for one in names)]
+            )
+        assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
+
+
+def test_facts_are_added_to_from_where_they_are(facts, tmp_path):
+    folder, run = tmp_path / "cards", tmp_path / "gue"
+    (folder / "sources").mkdir(parents=True)
+    shutil.copytree(facts, folder / "sources" / "one")
+    run.mkdir()
+    (run / "tables.json").write_text(json.dumps({"format": 1, "scores": SCORES}))
+    assert render_main([str(folder), "--add", "one", str(folder / "sources" / "one"), "--benchmarks", str(run)]) == 0
+    for path in facts.glob("*.json"):
+        assert json.loads((folder / "sources" / "one" / path.name).read_text()) == json.loads(path.read_text())

@@ -11,6 +11,7 @@ from tiny_runs import finetune_arguments, pretrain_arguments, tokenize_arguments
 from vqdna_hf import checkpoints
 from vqdna_hf.analysis.codebook.command import CodebookArguments
 from vqdna_hf.analysis.info import InfoArguments, info
+from vqdna_hf.baselines.tokenizers import character_tokenizer
 from vqdna_hf.benchmark.cells import describe
 from vqdna_hf.benchmark.entries import ModelEntry
 from vqdna_hf.benchmark.prepare import find_model
@@ -110,6 +111,12 @@ def test_a_checkpoint_without_a_model_is_no_encoder(packaged, task_dir, tmp_path
     command = ["finetune", "--data", task_dir, "--model", NAME, "--output", tmp_path / "out"]
     assert main([str(part) for part in command]) == 2
     assert f"{NAME} holds a vocabulary" in capsys.readouterr().err
+
+
+def test_a_hand_made_tokenizer_is_no_learned_vocabulary(tmp_path):
+    character_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"{tmp_path} holds a tokenizer, but no learned vocabulary"):
+        load_tokenizer(str(tmp_path))
 
 
 def test_a_mistyped_name_is_answered_with_those_there_are(packaged):

@@ -19,6 +19,7 @@ from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 from vqdna_hf.training.finetune import MODES, finetune
 from vqdna_hf.training.task_data import TaskCollator, TaskSequences
+from vqdna_hf.training.tokenize import load_tokenizer
 
 
 # peft 0.21 reads an attribute that transformers has renamed
@@ -226,6 +227,8 @@ def test_a_linear_probe_comes_back(tmp_path, task_dir, model_dir):
 def test_a_linear_probe_needs_no_encoder(tmp_path, task_dir, model_dir, tokenizer_dir):
     theirs = finetune(finetune_arguments(task_dir, model_dir, tmp_path / "encoder", mode="linear"))
 
+    with pytest.raises(ValueError, match="encoder holds no model"):  # but a probe, with its vocabulary
+        finetune(finetune_arguments(task_dir, tmp_path / "encoder", tmp_path / "of-a-probe", mode="linear"))
     results = finetune(finetune_arguments(task_dir, tokenizer_dir, tmp_path / "alone", mode="linear"))
 
     assert (results["dev"], results["test"]) == (theirs["dev"], theirs["test"])
@@ -309,6 +312,19 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, task_dir, mode
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, values in first.items():
         assert torch.equal(values, second[name]), name
+
+
+def test_a_run_is_not_resumed_over_another_vocabulary(monkeypatch, tmp_path, task_dir, model_dir, other_tokenizer_dir):
+    shutil.copytree(model_dir, tmp_path / "model")
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_after(patch, 3, Trainer)
+        finetune(finetune_arguments(task_dir, tmp_path / "model", tmp_path / "out", mode="full"))
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(model_dir), load_tokenizer(str(other_tokenizer_dir))
+    model.codec.load_state_dict(tokenizer.codec.state_dict())
+    for one in (model, tokenizer):
+        one.save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match=f"fingerprint: .* then, '{tokenizer.vocabulary_fingerprint}' now"):
+        finetune(finetune_arguments(task_dir, tmp_path / "model", tmp_path / "out", mode="full", resume=True))
 
 
 def test_a_model_that_was_saved_in_16_bits_trains_in_32(tmp_path, task_dir, model_dir):

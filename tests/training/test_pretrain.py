@@ -1,6 +1,7 @@
 """Stage 2: what it writes, that it resumes exactly, and that the neighbours-only predictor sees leakage."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,20 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, corpus_dir, to
         assert torch.equal(values, second[name]), name
     for name in METRICS:
         assert resumed["eval"][name] == expected["eval"][name], name
+
+
+def test_a_run_is_not_resumed_over_another_vocabulary(
+    monkeypatch, tmp_path, genome_fasta, tokenizer_dir, other_tokenizer_dir
+):
+    tokenize(tokenize_arguments(genome_fasta, tmp_path / "corpus"))
+    shutil.copytree(tokenizer_dir, tmp_path / "tokenizer")
+    places = (tmp_path / "corpus", tmp_path / "tokenizer", tmp_path / "out")
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        stop_after(patch, 2, VQDNAPretrainTrainer)
+        pretrain(pretrain_arguments(*places, save_steps=2))
+    shutil.copytree(other_tokenizer_dir, tmp_path / "tokenizer", dirs_exist_ok=True)
+    with pytest.raises(ValueError, match=r"Cannot resume .*\(fingerprint: '\w+' then, '\w+' now\)"):
+        pretrain(pretrain_arguments(*places, save_steps=2, resume=True))
 
 
 def test_training_goes_on_from_a_model(tmp_path, corpus_dir, tokenizer_dir, model_dir):

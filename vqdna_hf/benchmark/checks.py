@@ -36,8 +36,11 @@ _RANGES = {
 _SEEDS = 2**32
 
 
-def check_values(specification: Specification):
+def check_values(specification: Specification, to_run: bool = True):
     """Check every value of a file against what uses it.
+
+    Args:
+        to_run: whether vocabularies that the file names are to be used, and therefore loaded.
 
     Raises:
         ValueError: names the place and the value.
@@ -46,7 +49,7 @@ def check_values(specification: Specification):
         if seed >= _SEEDS:
             raise ValueError(f"seeds: {seed} is too large; seeds are less than {_SEEDS}.")
     for model in specification.models:
-        _check_model(model, specification)
+        _check_model(model, specification, to_run)
     for task in specification.tasks:
         for model in specification.models:
             for mode in specification.modes_of(model):
@@ -66,9 +69,11 @@ def _check_point(point: dict, model: ModelEntry, where: str):
         _as_value(where, check_settings, point.get("kmers", [6]), point.get("strands", "one"), SINGLE_LABEL)
 
 
-def _check_model(model: ModelEntry, specification: Specification):
+def _check_model(model: ModelEntry, specification: Specification, to_run: bool):
     where, codec = f"models.{model.name}", None
     if model.vocabulary_path is not None:
+        if not to_run:
+            return
         codec = _as_value(f"{where}.vocabulary.path", load_tokenizer, model.vocabulary_path).codec.config
     elif isinstance(model.vocabulary, dict):
         codec = _check_vocabulary(model.vocabulary, f"{where}.vocabulary")

@@ -61,7 +61,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
     # as the trainers say later: without this, processes on a machine without a GPU do not know of each other yet
     PartialState(cpu=not torch.cuda.is_available())
     part, parts = _part(arguments.part)
-    specification = read_specification(arguments.file)
+    specification = read_specification(arguments.file, to_run=not arguments.tables_only)
     output, cells = Path(arguments.output).resolve(), list_cells(specification)
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")

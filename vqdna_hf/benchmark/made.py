@@ -52,7 +52,7 @@ def check_made(specification: Specification, output: Path):
 
 
 def check_encoder(entry: ModelEntry, specification: Specification, output: Path) -> bool:
-    """Whether the encoder of a model is finished.
+    """Whether the encoder of a model is finished, over the vocabulary that the file says.
 
     Raises:
         ValueError: as for `check_made`.
@@ -70,7 +70,7 @@ def check_encoder(entry: ModelEntry, specification: Specification, output: Path)
         finished = is_finished(directory, entry.encoder, PretrainArguments, specification)
     # nothing is over a vocabulary that is not finished
     there = entry.vocabulary_path is not None or (vocabulary / "training.json").is_file()
-    if finished and there and _letters(directory) != _letters(vocabulary):
+    if there and _letters_of_encoder(directory, finished) not in (None, _letters(vocabulary)):
         raise ValueError(f"{directory} is over another vocabulary than that in {vocabulary}. {_REMEDY}")
     return finished
 
@@ -139,6 +139,14 @@ def _check_settings(directory: Path, before: dict, options: dict, arguments_clas
             different.append(f"{name}: {then!r} then, {now[name]!r} now")
     if different:
         raise ValueError(f"{directory} was {verb} with other settings ({'; '.join(different)}). {_REMEDY}")
+
+
+def _letters_of_encoder(directory: Path, finished: bool) -> str | None:
+    """Those that a finished encoder reads, or one that was begun; None if nothing says so."""
+    if finished:
+        return _letters(directory)
+    path = directory / "run.json"
+    return read_json(path).get("fingerprint") if path.is_file() else None
 
 
 def _letters(directory: Path) -> str:

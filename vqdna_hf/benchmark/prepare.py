@@ -26,7 +26,7 @@ from ..files import read_json, write_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
-from ..training.tokenize import load_tokenizer, tokenize
+from ..training.tokenize import load_tokenizer, tokenize, with_codes
 from ..training.train_tokenizer import train_tokenizer
 from .entries import ModelEntry, Specification
 from .made import UNTRAINED, check_encoder, check_inputs, encoder_directory, is_finished, tokenizer_directory
@@ -110,7 +110,7 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
     elif not finished:
         arguments = PretrainArguments(
             corpus=str(make_corpus(specification, output)),
-            tokenizer=str(vocabulary),
+            tokenizer=entry.vocabulary_path or str(vocabulary),  # a name stays one, wherever the package is
             output=str(directory),
             resume=True,
             **_per_process(options, PretrainArguments),
@@ -149,7 +149,9 @@ def find_model(entry: ModelEntry) -> PreparedModel:
     if local and not any(part for form in ("*.safetensors*", "*.bin*") for part in Path(place).glob(form)):
         raise ValueError(f"{where}: {entry.path} holds no weights.")
     tokenizer = AutoTokenizer.from_pretrained(place, **options)
-    kind = "learned vocabulary" if isinstance(tokenizer, VQDNATokenizer) else "other"
+    kind = "other"
+    if isinstance(tokenizer, VQDNATokenizer):
+        kind, tokenizer = "learned vocabulary", with_codes(tokenizer)
     if local:
         weights = weights_digest(Path(place))
     else:  # the commit, so that every cell is of the same one however long the benchmark takes
@@ -217,8 +219,9 @@ def _untrained(options: dict, vocabulary: Path, directory: Path):
         set_seed(options.get("seed", PretrainArguments.seed))
         if isinstance(tokenizer, VQDNATokenizer):
             known = {name: value for name, value in options.items() if name in _INITIALIZING[1:]}
+            tokenizer = load_tokenizer(str(vocabulary))
             arguments = PretrainArguments(corpus="", tokenizer=str(vocabulary), output="", **known)
-            model = build_model(arguments, load_tokenizer(str(vocabulary)))
+            model = build_model(arguments, tokenizer)
         else:
             preset = options.get("preset", PretrainArguments.preset)
             model = TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(preset, tokenizer=tokenizer))

@@ -47,8 +47,11 @@ MASKING_OPTIONS = {"masking": str, "masked_share": float, "span_length": int | N
 MASKING = tuple(MASKING_OPTIONS)
 
 
-def read_specification(path: str | os.PathLike) -> Specification:
+def read_specification(path: str | os.PathLike, to_run: bool = True) -> Specification:
     """Read and check a benchmark file. `${NAME}` in it stands for an environment variable.
+
+    Args:
+        to_run: false where nothing will be trained: vocabularies that the file names need not be there then.
 
     Raises:
         SpecificationError: the file is no YAML mapping; an unknown key (the message names the nearest); a value of the
@@ -62,12 +65,12 @@ def read_specification(path: str | os.PathLike) -> Specification:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecificationError(f"{path} is not YAML: {error}") from None
     try:
-        return _specification(expand_variables(content))
+        return _specification(expand_variables(content), to_run)
     except ValueError as error:
         raise SpecificationError(f"{path}: {error}") from None
 
 
-def _specification(content) -> Specification:
+def _specification(content, to_run: bool) -> Specification:
     if not isinstance(content, dict):
         raise ValueError("the file should hold a mapping with tasks, models, modes and seeds.")
     check_keys(content, {one.name for one in fields(Specification)} | {"format"}, "")
@@ -113,7 +116,7 @@ def _specification(content) -> Specification:
         ablations=_studies(content, tasks, models),
         **rows,
     )
-    check_values(specification)
+    check_values(specification, to_run)
     return specification
 
 

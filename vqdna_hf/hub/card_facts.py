@@ -238,7 +238,9 @@ def _checked_notes(notes: dict, directory: Path) -> dict:
     if not isinstance(benchmarks, list) or not all(isinstance(each, dict) for each in benchmarks):
         raise ValueError(f"{directory / 'card.json'}: benchmarks is {benchmarks!r}, but takes a list of objects.")
     codebook = notes.get("codebook", {"text": "", "figures": []})
-    if set(codebook) != {"text", "figures"} or any(set(each) != {"file", "caption"} for each in codebook["figures"]):
+    figures = codebook.get("figures") if isinstance(codebook, dict) and set(codebook) == {"text", "figures"} else None
+    fits = isinstance(figures, list) and all(isinstance(each, dict) for each in figures)
+    if not fits or any(set(each) != {"file", "caption"} for each in figures):
         raise ValueError(
             f"{directory / 'card.json'}: codebook is {codebook!r}, but takes a text and figures, each with a file "
             "(as seen from the card) and a caption."
@@ -249,6 +251,8 @@ def _checked_notes(notes: dict, directory: Path) -> dict:
 def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
     if "file" not in notes:
         return read_benchmark(directory, notes, {})  # which says what an entry needs
+    if not isinstance(notes["file"], str):
+        raise ValueError(f"{directory / 'card.json'}, benchmarks: file is {notes['file']!r}, but takes a file's name.")
     path = directory / notes["file"]
     if not path.is_file():
         raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")

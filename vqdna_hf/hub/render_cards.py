@@ -61,26 +61,26 @@ def copy_facts(
         benchmarks: directories that `vqdna benchmark` wrote; the scores of `DIR` become `benchmarks/DIR.json`.
 
     Raises:
-        ValueError: the directory holds none of the files, a benchmark has no tables, or two have one name.
+        ValueError: the directory holds none of the files, a benchmark has no tables, a result file is none, or two of
+            them have one name. Nothing is changed then.
     """
     found = [directory / name for name in (*FACTS, *RECORDS) if (directory / name).is_file()]
     if not found:
         raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
     _check_names([place.resolve().name for place in benchmarks], "benchmarks")
     scores = {place.resolve().name: _scores(place) for place in benchmarks}
+    _check_names([_name(path) for path in results], "results")
+    # all is read before anything is removed: what is copied may be the folder of facts itself
+    facts = {target / path.name: without_paths(read_json(path)) for path in found}
+    facts |= {target / "results" / _name(path): without_paths(read_json(path)) for path in results}
+    facts |= {target / "benchmarks" / f"{name}.json": content for name, content in scores.items()}
     for old in target.glob("*.json"):
         if old.name != "card.json":
             old.unlink()
     for folder in ("results", "benchmarks"):
         shutil.rmtree(target / folder, ignore_errors=True)
-    for path in found:
-        _copy(path, target / path.name)
-    for path in results:
-        result = read_json(path)
-        name = f"results-{result['task'].replace('/', '-')}-{result['mode']}-{result['seed']}.json"
-        _copy(path, target / "results" / name)
-    for name, content in scores.items():
-        write_json(target / "benchmarks" / f"{name}.json", content)
+    for path, content in facts.items():
+        write_json(path, content)
 
 
 def _check_names(names: list[str], what: str):
@@ -98,8 +98,15 @@ def _scores(benchmark: Path) -> dict:
     return {name: value for name, value in read_json(path).items() if name in ("format", "scores")}
 
 
-def _copy(path: Path, target: Path):
-    write_json(target, without_paths(read_json(path)))
+def _name(path: Path) -> str:
+    """What a result file is kept by."""
+    try:
+        result = read_json(path)
+        return f"results-{result['task'].replace('/', '-')}-{result['mode']}-{result['seed']}.json"
+    except FileNotFoundError:
+        raise ValueError(f"There is no result file {path}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(f"{path} is no results.json: it has no task, mode and seed.") from None
 
 
 def main(argv: list[str] | None = None) -> int:

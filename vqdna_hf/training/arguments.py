@@ -154,7 +154,8 @@ class FinetuneArguments:
     warmup_ratio: float = option(0.1, "part of the steps spent warming up")
     ema_decay: float = option(
         0.0,
-        "decay, per step, of a moving average of the weights, which is scored and saved in their place; 0 for none",
+        "decay, per step, of a moving average of the weights, which is scored and saved in their place; 0 for none; "
+        "linear has no steps",
     )
     dropout: float = option(0.1, "dropout of the classification head")
     pooling: str = option("mean+max", "mean, max, mean+max, cls or bins (for tasks aligned to a position)")

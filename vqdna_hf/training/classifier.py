@@ -69,7 +69,8 @@ def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: 
 
     Args:
         dev, test: scores.
-        started: `time.time()` when the run began; earlier by what interrupted parts of it took.
+        started: `time.time()` when the run began; earlier by what interrupted parts of it took until their
+            last checkpoints.
     """
     return {
         "task": info.name,

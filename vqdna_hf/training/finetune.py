@@ -79,7 +79,8 @@ def finetune(arguments: FinetuneArguments) -> dict:
     else:
         model = build_model(arguments, info, tokenizer)
         set_attention(model, arguments.attn_implementation)
-    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
+    settings = {**arguments.settings(), "fingerprint": tokenizer.vocabulary_fingerprint}
+    check_same_run(output, "run.json", settings, arguments.resume)
     if arguments.mode == "linear":
         dev, test = _linear(arguments, tokenizer.codec, splits, info, metric, output)
     else:

@@ -133,7 +133,8 @@ def pretrain(arguments: PretrainArguments) -> dict:
         data_collator=MaskingCollator(),
         callbacks=[ModelCardCallback(at_end=False)],
     )
-    check_same_run(output, "run.json", arguments.settings(), arguments.resume)
+    settings = {**arguments.settings(), "fingerprint": tokenizer.vocabulary_fingerprint}
+    check_same_run(output, "run.json", settings, arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = eval_scores(trainer.evaluate())
     if arguments.neighbour_steps:

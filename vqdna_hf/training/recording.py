@@ -156,7 +156,8 @@ def finish_run(output: Path, summary: dict, started: float, arguments, parts: tu
     """Complete a run's summary, write the model card and then, last of all, the summary; remove the checkpoints.
 
     Args:
-        started: `time.time()` when the run began; earlier by what interrupted parts of it took.
+        started: `time.time()` when the run began; earlier by what interrupted parts of it took until their
+            last checkpoints.
         parts: directories within `output` that get the summary and a card of their own.
     """
     summary |= {
@@ -206,7 +207,8 @@ def replace_directory(output: Path, partial: Path):
 def check_same_run(output: Path, name: str, settings: dict, resume: bool):
     """Record a run's settings in `output`, or make sure that a resumed run has the ones it began with.
 
-    The number of processes is one of them: with another one, the steps to come would see other windows.
+    The number of processes is one of them: with another one, the steps to come would see other windows. So is the
+    fingerprint of the vocabulary, where `settings` has it: a path says where a vocabulary is, not which one.
 
     Raises:
         ValueError: names the settings that differ.

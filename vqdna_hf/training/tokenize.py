@@ -81,7 +81,10 @@ def is_vocabulary(directory: str) -> bool:
     """Whether a directory, or a checkpoint of the package, holds a vocabulary and no encoder."""
     place = Path(resolve_checkpoint(directory))
     kind = _model_type(place)
-    return kind == VQDNACodecConfig.model_type or (kind is None and (place / "codec_config.json").is_file())
+    if kind is None:  # adapters and probes have a vocabulary beside them
+        alone = not any((place / name).is_file() for name in ("adapter_config.json", "probe.json"))
+        return alone and (place / "codec_config.json").is_file()
+    return kind == VQDNACodecConfig.model_type
 
 
 def check_model_directory(directory: str):
@@ -110,7 +113,9 @@ def _model_type(place: Path) -> str | None:
 
 
 def load_tokenizer(directory: str) -> VQDNATokenizer:
-    """Load a tokenizer directory, or the tokenizer of a checkpoint of the package.
+    """Load a tokenizer directory, or the tokenizer of a checkpoint of the package, as one that gives codes.
+
+    What fine-tuning with `--strand-average` wrote has a tokenizer that gives bases; its vocabulary is taken.
 
     Raises:
         ValueError: there is no such directory, or it holds no VQDNA tokenizer.
@@ -121,4 +126,14 @@ def load_tokenizer(directory: str) -> VQDNATokenizer:
             f"{directory} holds no tokenizer (no tokenizer_config.json). Learn one with `vqdna train-tokenizer` and "
             f"give the directory it wrote, or name one that comes with the package: {', '.join(list_checkpoints())}."
         )
-    return VQDNATokenizer.from_pretrained(place)
+    if not (Path(place) / "codec_config.json").is_file():
+        raise ValueError(
+            f"{directory} holds a tokenizer, but no learned vocabulary (no codec_config.json). Hand-made tokens go to "
+            "`vqdna pretrain --tokenizer`, and in a benchmark file under `tokenizer`."
+        )
+    return with_codes(VQDNATokenizer.from_pretrained(place))
+
+
+def with_codes(tokenizer: VQDNATokenizer) -> VQDNATokenizer:
+    """The tokenizer, or one of the same vocabulary where it gives bases and not codes."""
+    return VQDNATokenizer(codec=tokenizer.codec) if tokenizer.return_nucleotide_ids else tokenizer
