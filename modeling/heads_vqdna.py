@@ -20,6 +20,7 @@ from .nucleotides_vqdna import (
 
 
 POOLING_PIECE = 16_384  # positions that are pooled at a time
+HEAD_ROWS = 128  # the heads run on a multiple of so many positions
 
 
 def pack_codes(codes: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
@@ -117,6 +118,15 @@ def labelled_positions(
     if base_labels is not None:
         chosen = base_labels >= 0 if chosen is None else chosen | (base_labels >= 0)
     return None if chosen is None else chosen.flatten().nonzero().squeeze(-1)
+
+
+def whole_blocks(rows: torch.Tensor) -> torch.Tensor:
+    """Rows `(n, d)` with zeros below them, up to a whole number of blocks of `HEAD_ROWS`.
+
+    Every batch has another number of labels, and a CPU's library keeps kernels for each shape that it has met: without
+    this they grow to gigabytes under bfloat16.
+    """
+    return F.pad(rows, (0, 0, 0, -len(rows) % HEAD_ROWS))
 
 
 class VQDNAPooling(nn.Module):

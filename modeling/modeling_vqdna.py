@@ -27,6 +27,7 @@ from .heads_vqdna import (
     reverse_complement_batch,
     row_cross_entropy,
     unpack_codes,
+    whole_blocks,
 )
 from .modeling_conv_vqdna import encoder_of
 from .modeling_vqdna_codec import VQDNACodecModel
@@ -300,10 +301,13 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
         hidden_states = outputs.last_hidden_state
         chosen = labelled_positions(labels, base_labels, hidden_states.shape[:2])
-        if only_labelled and chosen is not None:
-            hidden_states = hidden_states.flatten(0, 1).index_select(0, chosen)  # [labelled, h]
+        sparse = only_labelled and chosen is not None
+        if sparse:
+            hidden_states = whole_blocks(hidden_states.flatten(0, 1).index_select(0, chosen))  # [labelled and more, h]
         hidden_states = self.head(hidden_states)
         logits, base_logits = self.level_decoder(hidden_states), self.base_decoder(hidden_states)
+        if sparse:
+            logits, base_logits = logits[: chosen.numel()], base_logits[: chosen.numel()]
         level_losses = base_loss = None
         if labels is not None:
             level_losses = self.level_losses(_rows(logits, chosen), labels.flatten().index_select(0, chosen))

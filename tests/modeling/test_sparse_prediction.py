@@ -87,12 +87,16 @@ def test_without_labels_there_are_logits_everywhere(model):
     assert asked.loss is None and torch.equal(asked.logits, plain.logits)
 
 
-def test_the_heads_see_the_labelled_positions_alone(model):
+def test_the_heads_see_the_labelled_positions_alone_in_whole_blocks(model):
     seen = []
-    model.level_decoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape[:-1]))
-    labels = some_labels(model, "same")
-    model(nucleotide_ids=BASES, **labels, only_labelled=True)
-    assert seen == [(int((labels["labels"] >= 5).sum()),)]
+    model.level_decoder.register_forward_hook(lambda module, inputs, output: seen.append(tuple(inputs[0].shape[:-1])))
+    bases = torch.randint(4, (4, 200))
+    labels = torch.full((4, 200), -100)
+    for count in (0, 1, 128, 129, 200):
+        labels.flatten()[:count] = 7
+        outputs = model(nucleotide_ids=bases, labels=labels, only_labelled=True)
+        assert outputs.logits.shape[0] == count
+    assert seen == [(0,), (128,), (128,), (256,), (256,)]
 
 
 def test_cross_entropies_agree():

@@ -23,6 +23,7 @@ from ..modeling.heads_vqdna import (
     VQDNAPooling,
     VQDNAPredictionHead,
     masked_cross_entropy,
+    whole_blocks,
 )
 from ..modeling.modeling_conv_vqdna import encoder_of
 from ..modeling.modeling_vqdna import VQDNAModel
@@ -224,11 +225,14 @@ class TokenEncoderForMaskedLM(TokenEncoderPreTrainedModel):
         """
         outputs = self.token_encoder(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
         hidden_states = outputs.last_hidden_state
-        if only_labelled and labels is not None:
+        sparse = only_labelled and labels is not None
+        if sparse:
             chosen = labels >= 0
-            hidden_states, labels = hidden_states[chosen], labels[chosen]
+            hidden_states, labels = whole_blocks(hidden_states[chosen]), labels[chosen]
         table = self.get_input_embeddings().weight
         logits = F.linear(self.head(hidden_states), table, self.decoder_bias)
+        if sparse:
+            logits = logits[: len(labels)]
         loss = None if labels is None else masked_cross_entropy(logits, labels)
         return MaskedLMOutput(loss, logits, outputs.hidden_states, outputs.attentions)
 
