@@ -2,8 +2,8 @@
 
     VQDNA_DATA=/path/to/data python benchmarks/guide_ridge.py
 
-The penalty is chosen on dev. Prints Spearman correlations x 100, dev and then test: of single bases, and with pairs and
-triples of them as well. A minute on a CPU core.
+The penalty is chosen on dev. Prints Spearman correlations x 100, dev and then test: of single bases, then with pairs,
+then with triples of them as well. A minute on a CPU core.
 """
 
 import argparse
