@@ -41,9 +41,10 @@ def main():
     folder = Path(arguments.data) / "eep" / "spcas9"
     splits = load_dataset("csv", data_files={name: str(folder / f"{name}.csv") for name in ("train", "dev", "test")})
     labels = {name: np.asarray(split["label"]) for name, split in splits.items()}
+    features = {name: np.empty((len(split), 0), dtype=np.float32) for name, split in splits.items()}
     for longest in (1, 2, 3):
         features = {
-            name: np.hstack([indicators(list(split["sequence"]), k) for k in range(1, longest + 1)])
+            name: np.hstack([features[name], indicators(list(split["sequence"]), longest)])
             for name, split in splits.items()
         }
         models = [Ridge(alpha=penalty).fit(features["train"], labels["train"]) for penalty in PENALTIES]

@@ -70,7 +70,8 @@ def check_encoder(entry: ModelEntry, specification: Specification, output: Path)
         finished = is_finished(directory, entry.encoder, PretrainArguments, specification)
     # nothing is over a vocabulary that is not finished
     there = entry.vocabulary_path is not None or (vocabulary / "training.json").is_file()
-    if there and _letters_of_encoder(directory, finished) not in (None, _letters(vocabulary)):
+    letters = _letters_of_encoder(directory, finished) if there else None
+    if letters is not None and letters != _letters(vocabulary):
         raise ValueError(f"{directory} is over another vocabulary than that in {vocabulary}. {_REMEDY}")
     return finished
 

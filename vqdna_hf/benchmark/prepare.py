@@ -26,7 +26,7 @@ from ..files import read_json, write_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
-from ..training.tokenize import load_tokenizer, tokenize, with_codes
+from ..training.tokenize import tokenize, with_codes
 from ..training.train_tokenizer import train_tokenizer
 from .entries import ModelEntry, Specification
 from .made import UNTRAINED, check_encoder, check_inputs, encoder_directory, is_finished, tokenizer_directory
@@ -219,7 +219,7 @@ def _untrained(options: dict, vocabulary: Path, directory: Path):
         set_seed(options.get("seed", PretrainArguments.seed))
         if isinstance(tokenizer, VQDNATokenizer):
             known = {name: value for name, value in options.items() if name in _INITIALIZING[1:]}
-            tokenizer = load_tokenizer(str(vocabulary))
+            tokenizer = with_codes(tokenizer)
             arguments = PretrainArguments(corpus="", tokenizer=str(vocabulary), output="", **known)
             model = build_model(arguments, tokenizer)
         else:

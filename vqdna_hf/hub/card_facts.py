@@ -238,9 +238,9 @@ def _checked_notes(notes: dict, directory: Path) -> dict:
     if not isinstance(benchmarks, list) or not all(isinstance(each, dict) for each in benchmarks):
         raise ValueError(f"{directory / 'card.json'}: benchmarks is {benchmarks!r}, but takes a list of objects.")
     codebook = notes.get("codebook", {"text": "", "figures": []})
-    figures = codebook.get("figures") if isinstance(codebook, dict) and set(codebook) == {"text", "figures"} else None
-    fits = isinstance(figures, list) and all(isinstance(each, dict) for each in figures)
-    if not fits or any(set(each) != {"file", "caption"} for each in figures):
+    fits = isinstance(codebook, dict) and set(codebook) == {"text", "figures"}
+    fits = fits and isinstance(codebook["figures"], list)
+    if not fits or not all(isinstance(one, dict) and set(one) == {"file", "caption"} for one in codebook["figures"]):
         raise ValueError(
             f"{directory / 'card.json'}: codebook is {codebook!r}, but takes a text and figures, each with a file "
             "(as seen from the card) and a caption."

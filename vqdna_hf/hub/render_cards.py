@@ -69,10 +69,11 @@ def copy_facts(
         raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
     _check_names([place.resolve().name for place in benchmarks], "benchmarks")
     scores = {place.resolve().name: _scores(place) for place in benchmarks}
-    _check_names([_name(path) for path in results], "results")
+    named = [_result(path) for path in results]
+    _check_names([name for name, _ in named], "results")
     # all is read before anything is removed: what is copied may be the folder of facts itself
     facts = {target / path.name: without_paths(read_json(path)) for path in found}
-    facts |= {target / "results" / _name(path): without_paths(read_json(path)) for path in results}
+    facts |= {target / "results" / name: without_paths(content) for name, content in named}
     facts |= {target / "benchmarks" / f"{name}.json": content for name, content in scores.items()}
     for old in target.glob("*.json"):
         if old.name != "card.json":
@@ -98,11 +99,11 @@ def _scores(benchmark: Path) -> dict:
     return {name: value for name, value in read_json(path).items() if name in ("format", "scores")}
 
 
-def _name(path: Path) -> str:
-    """What a result file is kept by."""
+def _result(path: Path) -> tuple[str, dict]:
+    """The name that a result file is kept by, and its content."""
     try:
         result = read_json(path)
-        return f"results-{result['task'].replace('/', '-')}-{result['mode']}-{result['seed']}.json"
+        return f"results-{result['task'].replace('/', '-')}-{result['mode']}-{result['seed']}.json", result
     except FileNotFoundError:
         raise ValueError(f"There is no result file {path}.") from None
     except (AttributeError, KeyError, TypeError, ValueError):
