@@ -1,10 +1,12 @@
-# Needs Python 3.11+ and nothing else: the first target that needs an environment makes it in .venv.
+# Needs Python 3.11+ and nothing else: the first target that needs an environment makes it in .venv, of the releases
+# that requirements/locked.txt names, so that it is the same on every day.
 # TORCH holds arguments of `pip install`, for example TORCH="torch==2.13.0 --index-url <the CPU builds>".
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
-EXTRAS := dev
+# the releases to install; empty for the newest that setup.py allows
+LOCK := requirements/locked.txt
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 OFFLINE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-min bench style quality cards build clean
+.PHONY: help demo test test-slow test-newest test-min lock bench style quality cards build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -30,11 +32,20 @@ test: $(INSTALLED) ## run the fast tests (PYTEST_ARGS="-k codec" to select)
 test-slow: $(INSTALLED) ## run the slow tests
 	$(OFFLINE) $(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests $(PYTEST_ARGS)
 
+test-newest: ## run the fast tests with the newest libraries setup.py allows, in .venv-newest
+	$(MAKE) test VENV=.venv-newest LOCK=
+
 # The oldest Python as well: newer ones lack wheels of these versions. Old libraries ask each other for names that are
 # deprecated since, which is reported and does not fail here.
 test-min: ## run the fast tests with the oldest libraries setup.py allows, in .venv-min
 	PYTEST_ADDOPTS="-W default::FutureWarning:transformers" \
-	  $(MAKE) test VENV=.venv-min EXTRAS=dev,min PYTHON=python3.11
+	  $(MAKE) test VENV=.venv-min LOCK=requirements/oldest.txt PYTHON=python3.11
+
+# PyTorch is left to TORCH, and what only its CUDA builds need to them. `make lock` keeps what is pinned already where
+# it can; LOCK_ARGS=--upgrade takes the newest of everything.
+lock: $(INSTALLED) ## write requirements/*.txt anew from setup.py (LOCK_ARGS=--upgrade for newer releases)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/python requirements/lock.py --torch "$(firstword $(TORCH))" $(LOCK_ARGS)
 
 # BENCH_ARGS="tokenizer_speed.py" measures one script alone; a directory of another name begins anew
 bench: $(INSTALLED) ## measure speed and memory (an hour), into benchmarks/RESULTS.md
@@ -62,7 +73,7 @@ clean: ## remove what was made here, except environments
 	rm -rf build dist *.egg-info demo-output .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): setup.py
+$(INSTALLED): setup.py $(LOCK)
 	@set -e; \
 	if [ ! -x $(BIN)/python ]; then \
 	  found=; \
@@ -83,6 +94,14 @@ $(INSTALLED): setup.py
 	    exit 1; \
 	  fi; \
 	fi
-	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install -e ".[$(EXTRAS)]"
+	@set -e; set -x; \
+	if [ -n "$(LOCK)" ]; then \
+	  $(BIN)/python -m pip install $(TORCH) -c $(LOCK); \
+	  $(BIN)/python -m pip install --no-deps -r $(LOCK); \
+	  $(BIN)/python -m pip install --no-deps --no-build-isolation -e .; \
+	  $(BIN)/python -m pip check; \
+	else \
+	  $(BIN)/python -m pip install $(TORCH); \
+	  $(BIN)/python -m pip install -e ".[dev]"; \
+	fi
 	@touch $@

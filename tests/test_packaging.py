@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import vqdna_hf.modeling.nucleotides_vqdna as installed_module
 
@@ -175,19 +177,62 @@ def test_wheel_carries_metadata(wheel):
     assert "vqdna = vqdna_hf.cli:main" in scripts
 
 
-def test_the_extra_min_pins_every_lower_bound_but_torch(wheel):
+def required_by(wheel: Path) -> list[Requirement]:
+    """What `setup.py` asks for, all extras included."""
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [archive.read(name).decode() for name in archive.namelist() if name.endswith("dist-info/METADATA")]
-    required = [Requirement(line) for line in re.findall(r"^Requires-Dist: (.+)$", metadata, re.MULTILINE)]
-    bounds = {
-        needed.name: f"=={bound.version}"
+    return [Requirement(line) for line in re.findall(r"^Requires-Dist: (.+)$", metadata, re.MULTILINE)]
+
+
+def lower_bounds(required: list[Requirement]) -> dict[str, str]:
+    return {
+        needed.name: bound.version
         for needed in required
         for bound in needed.specifier
         if bound.operator == ">=" and (needed.marker is None or "onnx" in str(needed.marker))
     }
+
+
+def test_the_extra_min_pins_every_lower_bound_but_torch(wheel):
+    required = required_by(wheel)
+    bounds = lower_bounds(required)
     assert bounds.pop("torch")
-    assert bounds == {needed.name: str(needed.specifier) for needed in required if "min" in str(needed.marker)}
+    pinned = {needed.name: str(needed.specifier) for needed in required if "min" in str(needed.marker)}
+    assert {name: f"=={version}" for name, version in bounds.items()} == pinned
     assert "transformers" in bounds
+
+
+def locked(name: str, **environment: str) -> dict[str, Version]:
+    """The releases that a file in `requirements/` names for a platform and a Python."""
+    lines = [Requirement(line.partition("#")[0]) for line in (ROOT / "requirements" / name).read_text().splitlines()
+             if not line.startswith("#")]  # fmt: skip
+    kept = [line for line in lines if line.marker is None or line.marker.evaluate(environment)]
+    releases = {canonicalize_name(line.name): Version(str(line.specifier).removeprefix("==")) for line in kept}
+    assert len(releases) == len(kept), "one release each"
+    return releases
+
+
+@pytest.mark.parametrize("python_version", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_locked_releases_are_all_that_setup_asks_for(wheel, python_version, system):
+    releases = locked(
+        "locked.txt", python_version=python_version, python_full_version=f"{python_version}.0", sys_platform=system
+    )
+    wanted = [needed for needed in required_by(wheel) if needed.marker is None or "dev" in str(needed.marker)]
+    assert len(wanted) > 25
+    for needed in wanted:
+        if needed.name != "torch":  # which the Makefile installs first
+            assert releases[canonicalize_name(needed.name)] in needed.specifier, f"`make lock` for {needed}"
+    assert not {"torch", "triton"} & set(releases)
+
+
+def test_oldest_releases_are_the_lower_bounds(wheel):
+    bounds = lower_bounds(required_by(wheel))
+    bounds.pop("torch")
+    releases = locked("oldest.txt")
+    assert {name: releases[canonicalize_name(name)] for name in bounds} == {
+        name: Version(version) for name, version in bounds.items()
+    }
 
 
 @pytest.fixture(scope="module")
