@@ -293,5 +293,5 @@ def test_incomplete_copies_are_refused(fasta, tmp_path, tokenizer):
 def test_a_damaged_copy_is_named(fasta, tmp_path, tokenizer):
     genome = write(fasta, tmp_path / "out", tokenizer)
     (tmp_path / "out" / "shard-00000.parquet").write_bytes(b"PAR1")
-    with pytest.raises(GenomeCodesError, match="shard-00000.parquet is damaged"):
+    with pytest.raises(GenomeCodesError, match="shard-00000.parquet has 4 bytes, but"):
         genome.codes("a")

@@ -6,11 +6,12 @@
       validation/shard-00000.parquet
 
 Bases are canonical: they serve any vocabulary. Codes are a cache for one vocabulary, whose fingerprint the manifest
-holds. A shard appears under its name only when it is whole, so a run that was stopped continues where it left off.
+holds. A shard appears under its name only when it is whole, so a run that was stopped continues where it left off; one
+that was lost or damaged since is made again by the same call.
 """
 
 import itertools
-import os
+import logging
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,14 +22,28 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
-from ..files import write_json
+from ..files import check_fields, replacing, write_json
 from .code_workers import CodeWorkers
 from .fasta import GenomeBases
-from .manifests import different_settings, holds_manifest, is_whole, read_manifest, wait_until
+from .manifests import different_settings, holds_manifest, read_manifest, wait_until
+from .shards import (
+    PARQUET_OPTIONS,
+    RECORDS,
+    check_records,
+    complaint,
+    identity_metadata,
+    is_whole,
+    known_record,
+    shard_identity,
+    shard_record,
+)
 from .windows import iter_windows
 
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "corpus.json"
 VERSION = 1
@@ -38,6 +53,7 @@ SPLITS = ("train", "validation")
 _CHUNK = 512
 # lists of a Parquet column have 32-bit offsets
 _MAX_SHARD_BASES = 2**31 - 1
+_AGAIN = "Run the command that wrote the corpus once more, which makes it again, or copy it again."
 # what must be the same for two runs to write the same shards
 _SETTINGS = (
     "version", "window", "min_length", "shard_windows", "with_codes", "fingerprint", "inputs", "held_out", "checksums",
@@ -64,6 +80,8 @@ def write_corpus(
     place: tuple[int, int] = (0, 1),
 ) -> "Corpus":
     """Cut genomes into windows and write them to disk; called again with the same arguments, finish what was begun.
+
+    Shards of a finished corpus that are lost or damaged are made again as well.
 
     Args:
         genome_train, genome_eval: see `GenomeBases.split`; they become the splits `train` and `validation`.
@@ -112,7 +130,8 @@ def write_corpus(
     }
     if place[0]:
         wait_until((output / MANIFEST).exists)
-    if _begin(output, manifest):
+    found = _begin(output, manifest)
+    if found.get("complete") and not _wrong_shards(output, found):
         return Corpus.load(output)
     total = sum(genome.total_bases for genome in genomes.values())
     with (
@@ -124,15 +143,38 @@ def write_corpus(
         encode = pool if with_codes else None
         manifest["splits"] = {
             split: _write_split(
-                iter_windows(genome, window, min_length), output / split, shard_windows, encode, bar, place
+                iter_windows(genome, window, min_length), output / split, shard_windows, encode, bar, place, found
             )
             for split, genome in genomes.items()
         }
     if place[0]:
         wait_until(lambda: _read_manifest(output / MANIFEST).get("complete"))
     else:
+        manifest[RECORDS] = {
+            split: [shard_record(_shard_path(output / split, number)) for number in range(counts["shards"])]
+            for split, counts in manifest["splits"].items()
+        }
         write_json(output / MANIFEST, manifest | {"complete": True})
     return Corpus.load(output)
+
+
+def _wrong_shards(output: Path, manifest: dict) -> list[str]:
+    """What is wrong with the shards of a finished corpus; then its manifest says that it is unfinished."""
+    _check_manifest(output / MANIFEST, manifest)
+    wrong = []
+    for split, counts in manifest["splits"].items():
+        for number in range(counts["shards"]):
+            path = _shard_path(output / split, number)
+            if found := complaint(path, None, known_record(manifest, split, number), whole=True):
+                wrong.append(f"{path} {found}")
+    if wrong:
+        logger.warning("Written again: %s", "; ".join(wrong))
+        write_json(output / MANIFEST, manifest | {"complete": False})
+    return wrong
+
+
+def _shard_path(directory: Path, number: int) -> Path:
+    return directory / f"shard-{number:05d}.parquet"
 
 
 def _check_sizes(genome: GenomeBases, window: int, min_length: int, shard_windows: int) -> None:
@@ -153,20 +195,21 @@ def _checksum(genome: GenomeBases) -> int:
     return value
 
 
-def _begin(output: Path, manifest: dict) -> bool:
-    """Make the directory, or check that it holds a run with the same settings; whether that run is complete."""
+def _begin(output: Path, manifest: dict) -> dict:
+    """Make the directory, or check that it holds a run with the same settings; returns the manifest that is there."""
     path = output / MANIFEST
     if not holds_manifest(output, MANIFEST, CorpusError, "Give the corpus a directory of its own."):
         output.mkdir(parents=True, exist_ok=True)
+        manifest = manifest | {RECORDS: {}}
         write_json(path, manifest)
-        return False
+        return manifest
     found = _read_manifest(path)
     if details := different_settings(found, manifest, _SETTINGS):
         raise CorpusError(
             f"{output} holds a corpus made differently: {details}. Use the same settings to resume it, or "
             "another directory."
         )
-    return bool(found.get("complete"))
+    return found
 
 
 def _write_split(
@@ -176,17 +219,21 @@ def _write_split(
     encode: CodeWorkers | None,
     bar: tqdm,
     place: tuple[int, int],
+    found: dict,
 ) -> dict[str, int]:
     """Write the shards that are not there yet; returns the counts of the whole split, once all of them are there."""
     directory.mkdir(exist_ok=True)
     counts, others = {"windows": 0, "bases": 0, "shards": 0}, []
     while shard := list(itertools.islice(windows, shard_windows)):
-        path = directory / f"shard-{counts['shards']:05d}.parquet"
+        number = counts["shards"]
+        path, identity = _shard_path(directory, number), shard_identity(found, _SETTINGS, directory.name, number)
         bases = sum(ids.size for *_, ids in shard)
-        if is_whole(path, len(shard)):
+        # what was begun before shards had an identity is known by its rows alone
+        known = (identity if RECORDS in found else None, known_record(found, directory.name, number))
+        if is_whole(path, len(shard), *known):
             bar.update(bases)
-        elif counts["shards"] % place[1] == place[0]:
-            _write_shard(shard, path, encode, bar)
+        elif number % place[1] == place[0]:
+            _write_shard(shard, path, encode, bar, identity)
         else:
             others.append((path, len(shard), bases))
         counts["windows"] += len(shard)
@@ -198,7 +245,7 @@ def _write_split(
     return counts
 
 
-def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar: tqdm) -> None:
+def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar: tqdm, identity: str) -> None:
     contigs, starts, ends, bases = zip(*shard)
     columns = {
         "contig": pa.array(contigs, pa.string()),
@@ -215,9 +262,9 @@ def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar
             codes += _checked(encoded, chunk, shard[len(codes) : len(codes) + len(chunk)])
             bar.update(sum(ids.size for ids in chunk))
         columns["codes"] = _to_lists(codes)
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(pa.table(columns), temporary, compression="zstd")
-    os.replace(temporary, path)
+    table = pa.table(columns, metadata=identity_metadata(identity))
+    with replacing(path) as partial:
+        pq.write_table(table, partial, **PARQUET_OPTIONS)
 
 
 def encode_windows(tokenizer, windows: list[np.ndarray]) -> list[np.ndarray]:
@@ -247,6 +294,20 @@ def _read_manifest(path: Path) -> dict:
     return read_manifest(path, CorpusError, "is not a corpus manifest", "Write the corpus again, elsewhere.")
 
 
+def _check_manifest(path: Path, manifest: dict):
+    """Make sure that the manifest of a finished corpus has what is read of it."""
+    check_fields(manifest, {"window": int, "fingerprint": (str, type(None)), "splits": dict}, path, CorpusError)
+    for split, counts in manifest["splits"].items():
+        if split not in SPLITS or not isinstance(counts, dict):
+            raise CorpusError(f"{path}: splits has {split}: {str(counts)[:100]}. Write the corpus again, elsewhere.")
+        check_fields(counts, {"windows": int, "bases": int, "shards": int}, f"{path}, {split}", CorpusError)
+    check_records(
+        manifest,
+        {split: counts["shards"] for split, counts in manifest["splits"].items()},
+        lambda reason: CorpusError(f"{path}: {reason}. Write the corpus again, elsewhere."),
+    )
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A finished corpus on disk.
@@ -254,7 +315,8 @@ class Corpus:
     Attributes:
         directory: where it is.
         manifest: the content of `corpus.json`: `version`, `window`, `min_length`, `with_codes`, `fingerprint` (or
-            `None`), `inputs`, `held_out` (contig names), and `splits`, with `windows`, `bases` and `shards` of each.
+            `None`), `inputs`, `held_out` (contig names), `splits`, with `windows`, `bases` and `shards` of each, and
+            `digests`, with a record of each shard (see `vqdna_hf.data.shards`).
     """
 
     directory: Path
@@ -280,12 +342,23 @@ class Corpus:
                 f"The corpus in {directory} is unfinished. Run the command that began it once more, with the same "
                 "arguments: it keeps the shards that are there and writes the rest."
             )
+        _check_manifest(directory / MANIFEST, manifest)
         corpus = cls(directory, manifest)
         for split in corpus.splits:
-            for path in corpus._shards(split):
-                if not path.is_file():
-                    raise CorpusError(f"The corpus in {directory} lacks {path}. Copy it again, or write it again.")
+            corpus._check_shards(split)
         return corpus
+
+    def verify(self) -> None:
+        """Read every shard as a whole and compare it with what the manifest records of it.
+
+        `load` compares sizes and footers, `split` all of a split. A corpus that was written before there were records
+        has only its numbers of windows to compare.
+
+        Raises:
+            CorpusError: names the first shard that is not the one that was written.
+        """
+        for split in self.splits:
+            self._check_shards(split, whole=True)
 
     @property
     def splits(self) -> list[str]:
@@ -298,14 +371,19 @@ class Corpus:
         They are memory-mapped; the Arrow file behind that lies in the Hugging Face cache, not in the corpus.
 
         Raises:
-            CorpusError: no such split.
+            CorpusError: no such split, or a shard that is not the one that was written.
         """
         if name not in self.splits:
             raise CorpusError(
                 f"The corpus in {self.directory} has no split {name!r}; it has {', '.join(self.splits)}."
             )
+        self._check_shards(name, whole=True)
         files = [str(path) for path in self._shards(name)]
-        return datasets.load_dataset("parquet", data_files={name: files}, split=name)
+        try:
+            return datasets.load_dataset("parquet", data_files={name: files}, split=name)
+        except (pa.ArrowException, DatasetGenerationError) as error:
+            reason = error.__cause__ or error
+            raise CorpusError(f"The split {name} of {self.directory} cannot be read ({reason}). {_AGAIN}") from error
 
     def check_fingerprint(self, fingerprint: str) -> None:
         """Refuse a vocabulary other than the one this corpus was made for, if it was made for one.
@@ -321,5 +399,19 @@ class Corpus:
             )
 
     def _shards(self, split: str) -> list[Path]:
-        count = self.manifest["splits"][split]["shards"]
-        return [self.directory / split / f"shard-{number:05d}.parquet" for number in range(count)]
+        return [_shard_path(self.directory / split, n) for n in range(self.manifest["splits"][split]["shards"])]
+
+    def _check_shards(self, split: str, whole: bool = False) -> None:
+        rows = 0
+        for number, path in enumerate(self._shards(split)):
+            record = known_record(self.manifest, split, number)
+            if not path.is_file():
+                raise CorpusError(f"The corpus in {self.directory} lacks {path}. {_AGAIN}")
+            if found := complaint(path, None, record, whole):
+                raise CorpusError(f"{path} {found}. {_AGAIN}")
+            rows += pq.read_metadata(path).num_rows if record is None else record["rows"]
+        if rows != self.manifest["splits"][split]["windows"]:
+            raise CorpusError(
+                f"The split {split} of {self.directory} has {rows} windows, but "
+                f"{self.manifest['splits'][split]['windows']} are recorded: a shard is of another corpus. {_AGAIN}"
+            )

@@ -26,12 +26,17 @@ from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
 from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
 from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
 
+from ..files import check_fields
 from .manifests import read_manifest
+from .shards import check_records, complaint, known_record, open_shard
 
 
 MANIFEST = "genome.json"
 VERSION = 1
+# the name of all shards in the manifest's records
+SPLIT = "genome"
 
+_AGAIN = "Run the command that wrote the codes once more, which makes it again, or copy it again."
 _UNK = SPECIAL_TOKENS.index("[UNK]")
 # shards whose footers are kept in memory
 _MAX_OPEN = 16
@@ -60,13 +65,40 @@ def genome_manifest(directory: Path) -> dict:
     return read_manifest(path, GenomeCodesError, "is no manifest", "Write the codes again, elsewhere.")
 
 
+def check_manifest(path: Path, manifest: dict):
+    """Make sure that the manifest of finished codes has what is read of it.
+
+    Raises:
+        GenomeCodesError: names what it lacks.
+    """
+    kinds = {"fingerprint": str, "codebook_sizes": list, "piece_length": int, "contigs": dict, "shards": list}
+    check_fields(manifest, kinds, path, GenomeCodesError)
+    for name, values in (("codebook_sizes", manifest["codebook_sizes"]), ("contigs", manifest["contigs"].values())):
+        if not values or any(type(value) is not int or value < 1 for value in values):
+            raise GenomeCodesError(f"{path}: {name} holds something other than positive whole numbers. {_AGAIN}")
+    if manifest["piece_length"] < 1:
+        raise GenomeCodesError(
+            f"{path}: piece_length is {manifest['piece_length']}, but at least 1 is needed. {_AGAIN}"
+        )
+    for shard in manifest["shards"]:
+        if not isinstance(shard, dict):
+            raise GenomeCodesError(f"{path}: shards has {str(shard)[:100]}, but takes objects. {_AGAIN}")
+        check_fields(shard, {"rows": int, "bases": int, "row_groups": int}, path, GenomeCodesError)
+    check_records(
+        manifest,
+        {SPLIT: len(manifest["shards"])},
+        lambda reason: GenomeCodesError(f"{path}: {reason}. {_AGAIN}"),
+    )
+
+
 class GenomeCodes:
     """The codes of every base of one or several FASTA files, on disk.
 
     Attributes:
         directory: where they are.
         manifest: the content of `genome.json`: `version`, `fingerprint`, `codebook_sizes`, `halo`, `piece_length`,
-            `shard_pieces`, `inputs` (`file`, `bytes` and `sha256` of each), `contigs`, `shards`, `versions`.
+            `shard_pieces`, `inputs` (`file`, `bytes` and `sha256` of each), `contigs`, `shards`, `versions`, and
+            `digests`, with a record of each shard (see `vqdna_hf.data.shards`).
 
     Example:
 
@@ -104,12 +136,35 @@ class GenomeCodes:
                 f"The genome codes in {directory} are unfinished. Run the command that began them once more, with the "
                 "same arguments: it keeps the shards that are there and writes the rest."
             )
-        for number in range(len(manifest["shards"])):
-            if not shard_path(directory, number).is_file():
-                raise GenomeCodesError(
-                    f"{directory} lacks {shard_path(directory, number).name}. Copy it again, or write it again."
-                )
-        return cls(directory, manifest)
+        check_manifest(directory / MANIFEST, manifest)
+        genome = cls(directory, manifest)
+        genome._check_shards(sizes_only=True)
+        return genome
+
+    def verify(self) -> None:
+        """Read every shard as a whole and compare it with what the manifest records of it.
+
+        `load` compares sizes; a shard that is opened has its footer compared, and a page that is read its checksum.
+        Codes that were written before there were records and checksums have only their rows to compare.
+
+        Raises:
+            GenomeCodesError: names the first shard that is not the one that was written.
+        """
+        self._check_shards()
+
+    def _check_shards(self, sizes_only: bool = False):
+        for number, shard in enumerate(self.manifest["shards"]):
+            path, record = shard_path(self.directory, number), known_record(self.manifest, SPLIT, number)
+            if not path.is_file():
+                raise GenomeCodesError(f"{self.directory} lacks {path.name}. {_AGAIN}")
+            if not sizes_only:
+                found = complaint(path, shard["rows"], record, whole=True)
+            elif record is not None and path.stat().st_size != record["bytes"]:
+                found = f"has {path.stat().st_size} bytes, but {record['bytes']} are recorded"
+            else:
+                continue
+            if found:
+                raise GenomeCodesError(f"{path} {found}. {_AGAIN}")
 
     def __reduce__(self):
         # open files stay behind, so that workers of a data loader open their own
@@ -186,7 +241,11 @@ class GenomeCodes:
         """All pieces as rows: `contig`, `start`, `end`, `bases`, `codes_1`, `codes_2` and so on, in the files' order.
 
         They are memory-mapped; the uncompressed Arrow file behind that lies in the Hugging Face cache.
+
+        Raises:
+            GenomeCodesError: a shard is not the one that was written.
         """
+        self._check_shards()
         files = [str(shard_path(self.directory, number)) for number in range(len(self.manifest["shards"]))]
         return datasets.load_dataset("parquet", data_files={"genome": files}, split="genome")
 
@@ -229,21 +288,42 @@ class GenomeCodes:
             before = int(self._shard_rows[number])
             group = int(np.searchsorted(groups, first - before, side="right")) - 1
             begin, stop = (before + int(groups[group + n]) for n in (0, 1))
-            table = file.read_row_group(group, columns=columns, use_threads=False)
+            try:
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+            except (OSError, pa.ArrowException) as error:
+                raise GenomeCodesError(
+                    f"{shard_path(self.directory, number)} is damaged ({error}). {_AGAIN}"
+                ) from error
             yield table.slice(first - begin, min(end, stop) - first)
             first = stop
 
     def _shard(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
         """A shard and the rows at which its row groups begin, and end."""
         if number not in self._open:
-            path = shard_path(self.directory, number)
+            path, planned = shard_path(self.directory, number), self.manifest["shards"][number]
+            if found := complaint(path, planned["rows"], known_record(self.manifest, SPLIT, number)):
+                raise GenomeCodesError(f"{path} {found}. {_AGAIN}")
             try:
-                file = pq.ParquetFile(path, memory_map=True)
-            except pa.ArrowInvalid as error:
-                raise GenomeCodesError(f"{path} is damaged ({error}). Copy it again, or write it again.") from error
+                file = open_shard(path)
+                self._check_place(number, file)
+            except (OSError, pa.ArrowException) as error:
+                raise GenomeCodesError(f"{path} is damaged ({error}). {_AGAIN}") from error
             rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             if len(self._open) >= _MAX_OPEN:
                 oldest, _ = self._open.pop(next(iter(self._open)))
                 oldest.close()
             self._open[number] = file, np.cumsum([0, *rows])
         return self._open[number]
+
+    def _check_place(self, number: int, file: pq.ParquetFile):
+        """Make sure that a shard begins where its number says, which is all that tells one without a record."""
+        row = int(self._shard_rows[number])
+        contig = next(name for name, first in reversed(self._first_rows.items()) if first <= row)
+        place = contig, (row - self._first_rows[contig]) * self.manifest["piece_length"]
+        begin = file.read_row_group(0, columns=["contig", "start"], use_threads=False)
+        found = begin["contig"][0].as_py(), begin["start"][0].as_py()
+        if found != place:
+            raise GenomeCodesError(
+                f"{shard_path(self.directory, number)} begins at {found[0]}:{found[1]}, where {place[0]}:{place[1]} "
+                f"(0-based) should be: it is another shard. {_AGAIN}"
+            )

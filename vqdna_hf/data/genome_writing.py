@@ -4,12 +4,13 @@ Files are read twice: once to check them and to measure their contigs, so that h
 character in the last line, and once piece by piece. Pieces go through the network with the bases around them that
 their codes depend on, which gives exactly the codes of the whole contig.
 
-A shard appears under its name only when it is whole, so a run that was stopped continues where it left off.
+A shard appears under its name only when it is whole, so a run that was stopped continues where it left off; one that
+was lost or damaged since is made again by the same call.
 """
 
 import hashlib
 import itertools
-import os
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from os import PathLike
@@ -23,13 +24,25 @@ import transformers
 from tqdm.auto import tqdm
 
 from .. import __version__
-from ..files import write_json
+from ..files import check_fields, replacing, write_json
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .fasta import FastaError, _check_file
-from .genome_codes import MANIFEST, VERSION, GenomeCodes, GenomeCodesError, genome_manifest, shard_path
-from .manifests import different_settings, holds_manifest, is_whole, wait_until
+from .genome_codes import (
+    MANIFEST,
+    SPLIT,
+    VERSION,
+    GenomeCodes,
+    GenomeCodesError,
+    check_manifest,
+    genome_manifest,
+    shard_path,
+)
+from .manifests import different_settings, holds_manifest, wait_until
+from .shards import PARQUET_OPTIONS, RECORDS, identity_metadata, is_whole, known_record, shard_identity, shard_record
 
+
+logger = logging.getLogger(__name__)
 
 # what must be the same for two runs to write the same shards
 _SETTINGS = ("version", "fingerprint", "codebook_sizes", "halo", "piece_length", "shard_pieces", "inputs")
@@ -46,6 +59,8 @@ def write_genome_codes(
     place: tuple[int, int] = (0, 1),
 ) -> GenomeCodes:
     """Encode every base of FASTA files; called again with the same arguments, finish what was begun.
+
+    Shards of finished codes that are lost or damaged are made again as well.
 
     Args:
         paths: FASTA files, plain or gzip/bgzip-compressed.
@@ -91,17 +106,33 @@ def write_genome_codes(
         wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
     if place[0]:
-        wait_until(lambda: genome_manifest(output).get("complete"))
-    if place[0] or (begun and begun.get("complete")):
+        wait_until(lambda: _is_there(output))
         return GenomeCodes.load(output)
     # a run that goes on need not check the files again: their checksums are those of files that were right
     manifest["contigs"] = begun["contigs"] if begun else measure_contigs(paths, progress)
     manifest["shards"] = _plan(manifest["contigs"], piece_length, shard_pieces)
+    # what was begun before shards had records is known by its rows alone, and goes on so
+    manifest |= {RECORDS: {}} if begun is None else {name: begun[name] for name in (RECORDS,) if name in begun}
+    whole = _whole_shards(output, manifest)
+    if begun and begun.get("complete") and all(whole):
+        return GenomeCodes.load(output)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / MANIFEST, manifest)
-    _write_shards(paths, output, manifest, workers, progress)
+    _write_shards(paths, output, manifest, whole, workers, progress)
+    manifest[RECORDS] = {SPLIT: [shard_record(shard_path(output, n)) for n in range(len(manifest["shards"]))]}
     write_json(output / MANIFEST, manifest | {"complete": True})
     return GenomeCodes.load(output)
+
+
+def _is_there(output: Path) -> bool:
+    """Whether the first process has finished what it writes, or what was lost of it."""
+    if not genome_manifest(output).get("complete"):
+        return False
+    try:
+        GenomeCodes.load(output)
+    except GenomeCodesError:
+        return False
+    return True
 
 
 def _checked(paths: list[str | PathLike]) -> list[Path]:
@@ -135,6 +166,9 @@ def _begun(output: Path, manifest: dict) -> dict | None:
             f"{output} holds genome codes made differently: {details}. Use the same arguments and files to go on, or "
             "another directory."
         )
+    if found.get("complete"):
+        check_manifest(output / MANIFEST, found)
+    check_fields(found, {"contigs": dict}, output / MANIFEST, GenomeCodesError)
     return found
 
 
@@ -162,9 +196,22 @@ def _plan(contigs: dict[str, int], piece_length: int, shard_pieces: int) -> list
     return shards
 
 
-def _write_shards(paths: list[Path], output: Path, manifest: dict, workers: CodeWorkers, progress: bool):
+def _whole_shards(output: Path, manifest: dict) -> list[bool]:
+    """For each shard whether it is there, as it was written."""
+    whole = []
+    for number, shard in enumerate(manifest["shards"]):
+        identity = shard_identity(manifest, _SETTINGS, SPLIT, number) if RECORDS in manifest else None
+        record = known_record(manifest, SPLIT, number)
+        whole.append(is_whole(shard_path(output, number), shard["rows"], identity, record))
+        if record and not whole[-1]:
+            logger.warning("%s is lost or damaged: it is written again.", shard_path(output, number))
+    return whole
+
+
+def _write_shards(
+    paths: list[Path], output: Path, manifest: dict, whole: list[bool], workers: CodeWorkers, progress: bool
+):
     shards = manifest["shards"]
-    whole = [is_whole(shard_path(output, number), shard["rows"]) for number, shard in enumerate(shards)]
     bar = tqdm(
         desc="Tokenizing",
         unit="base",
@@ -179,7 +226,8 @@ def _write_shards(paths: list[Path], output: Path, manifest: dict, workers: Code
         for number, (shard, done) in enumerate(zip(shards, whole)):
             if not done:
                 groups = itertools.islice(results, shard["row_groups"])
-                _write_shard(groups, shard_path(output, number), manifest["codebook_sizes"], bar)
+                identity = shard_identity(manifest, _SETTINGS, SPLIT, number)
+                _write_shard(groups, shard_path(output, number), manifest["codebook_sizes"], bar, identity)
 
 
 def _tasks(paths: list[Path], manifest: dict, whole: list[bool]) -> Iterator[list[Piece]]:
@@ -205,20 +253,17 @@ def encode_pieces(tokenizer, pieces: list[Piece]) -> list[np.ndarray]:
     return [codes[:, level].astype(np.min_scalar_type(size - 1)) for level, size in enumerate(sizes)]
 
 
-def _write_shard(groups: Iterator[tuple[list[Piece], list[np.ndarray]]], path: Path, sizes: list[int], bar: tqdm):
+def _write_shard(
+    groups: Iterator[tuple[list[Piece], list[np.ndarray]]], path: Path, sizes: list[int], bar: tqdm, identity: str
+):
     fields = [("contig", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("bases", pa.list_(pa.uint8()))]
     types = [pa.from_numpy_dtype(np.min_scalar_type(size - 1)) for size in sizes]
     fields += [(f"codes_{level + 1}", pa.list_(kind)) for level, kind in enumerate(types)]
-    schema = pa.schema(fields)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for pieces, codes in groups:
-                writer.write_table(_table(pieces, codes, schema), row_group_size=len(pieces))
-                bar.update(sum(piece.end - piece.start for piece in pieces))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    schema = pa.schema(fields, metadata=identity_metadata(identity))
+    with replacing(path) as partial, pq.ParquetWriter(partial, schema, **PARQUET_OPTIONS) as writer:
+        for pieces, codes in groups:
+            writer.write_table(_table(pieces, codes, schema), row_group_size=len(pieces))
+            bar.update(sum(piece.end - piece.start for piece in pieces))
 
 
 def _table(pieces: list[Piece], codes: list[np.ndarray], schema: pa.Schema) -> pa.Table:

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from ..files import check_output, holds_files, read_json
 
 
 # characters of a setting's value in a message
@@ -28,27 +27,25 @@ def read_manifest(path: Path, error: type[ValueError], complaint: str, advice: s
         advice: what to do then, a sentence.
 
     Raises:
-        error: the file holds no JSON object.
-        OSError: it cannot be read.
+        error: the file holds no JSON object, or may not be read.
+        OSError: it cannot be read for another reason.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
-        return content
-    except ValueError as reason:
-        raise error(f"{path} {complaint}: {reason}. {advice}") from reason
+    return read_json(path, error, complaint, advice)
 
 
 def holds_manifest(directory: Path, name: str, error: type[ValueError], advice: str) -> bool:
-    """Whether the manifest `name` is in a directory. If not, a run may begin there: it is empty, or not there yet.
+    """Whether the manifest `name` is in a directory. If not, a run may begin there: it is not there yet, or empty.
+
+    What a run leaves that is killed before its manifest is there does not count.
 
     Raises:
         error: there is no manifest but something else, or the directory is a file; `advice` is a sentence.
+        ValueError: see `check_output`.
     """
+    check_output(directory)
     if (directory / name).exists():
         return True
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if directory.exists() and (not directory.is_dir() or holds_files(directory, (name,))):
         raise error(f"{directory} is not empty and holds no {name}. {advice}")
     return False
 
@@ -73,15 +70,6 @@ def different_settings(found: dict, wanted: dict, names: Iterable[str]) -> str:
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
-
-
-def is_whole(path: Path, rows: int) -> bool:
-    """Whether a Parquet file is there and has that many rows."""
-    try:
-        return pq.read_metadata(path).num_rows == rows
-    # a shard whose data never reached the disk before a power failure is written again
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return False
 
 
 def wait_until(finished: Callable[[], object]) -> None:
