@@ -116,7 +116,7 @@ def test_a_tokenizer_that_states_a_limit_is_obeyed(caplog):
     tokenizer = character_tokenizer()
     tokenizer.model_max_length = 6
     assert [len(ids) for ids in encode_sequences(tokenizer, ["ACGTACGT", "ACG"])] == [6, 5]
-    assert "1 of 2 sequences reach 6 tokens" in caplog.text
+    assert "1 of 2 sequences cut to 6 tokens" in caplog.text
 
 
 def test_an_empty_sequence_is_named():

@@ -17,11 +17,13 @@ from ..modeling.heads_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import PAD_NUCLEOTIDE_ID, reverse_complement, sequence_mask
 from ..modeling.tokenization_vqdna import VQDNATokenizer
+from ..training.eval_batches import parts_of
 
 
 # inverse regularization, tried on dev; mean code vectors have few directions that vary, and want little of it
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
-_BATCH = 256
+# positions whose code vectors are held at a time
+_POSITIONS = 1 << 16
 
 
 class LinearProbe:
@@ -136,13 +138,13 @@ def code_features(codec: VQDNACodecModel, sequences, settings: dict) -> np.ndarr
 
 
 def _features(codec: VQDNACodecModel, rows: list[np.ndarray], pooling: VQDNAPooling) -> np.ndarray:
-    features = []
-    for start in range(0, len(rows), _BATCH):
-        part = rows[start : start + _BATCH]
+    parts, features = parts_of([len(row) for row in rows], _POSITIONS), []
+    for numbers in parts:
+        part = [rows[number] for number in numbers]
         ids = np.full((len(part), max(map(len, part))), PAD_NUCLEOTIDE_ID, dtype=np.int64)
         for padded, row in zip(ids, part):
             padded[: len(row)] = row
         nucleotides = torch.from_numpy(ids).to(codec.device)
         vectors = codec.quantizer.lookup(codec.encode(nucleotides))
         features.append(pooling(vectors, sequence_mask(nucleotides, None)).cpu().numpy())
-    return np.concatenate(features)
+    return np.concatenate(features)[np.argsort(np.concatenate(parts))]

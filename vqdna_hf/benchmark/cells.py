@@ -5,6 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .entries import ModelEntry, Specification, TaskEntry
+from .tasks import TaskData
+
+
+# bases that cells of files without a `max_length` were trained on before all were
+_CUT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,30 @@ def cell_path(output: Path, cell: Cell) -> Path:
     return output / "cells" / f"{cell.name}.json"
 
 
-def cell_settings(specification: Specification, cell: Cell, counts: dict[str, int]) -> dict:
-    """What decides a cell's result, as far as the file says it; `counts` are the rows of each split that are used."""
+def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> dict:
+    """What decides a cell's result, as far as the file says it, and the rows of each split that are used."""
     settings = {
         "points": specification.points(cell.task, cell.model, cell.mode),
         "model": describe(cell.model),
-        "rows": counts,
+        "rows": task.counts,
         "window": specification.window,
         "fasta": [Path(path).name for path in specification.fasta],
     }
+    if _reads_whole(settings["points"], cell, task):
+        settings["training_sequences"] = "whole"
     if isinstance(cell.model.vocabulary, str):
         settings["vocabulary"] = describe(next(m for m in specification.models if m.name == cell.model.vocabulary))
     if cell.model.encoder is None:
         del settings["window"], settings["fasta"]
     return json.loads(json.dumps(settings))
+
+
+def _reads_whole(points: list[dict], cell: Cell, task: TaskData) -> bool:
+    """Whether a cell trains on what lies behind base 512, where cells without this setting were cut."""
+    if cell.mode == "linear" or cell.model.control == "kmer-regression":
+        return False
+    whole = any(point.get("max_length") is None for point in points)
+    return whole and max(map(len, task.train.sequences)) > _CUT_ONCE
 
 
 def describe(entry: ModelEntry) -> dict:

@@ -159,7 +159,7 @@ def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], o
     for cell in cells:
         path = cell_path(output, cell)
         if path.is_file():
-            before, now = read_json(path)["settings"], cell_settings(specification, cell, tasks[cell.task.name].counts)
+            before, now = read_json(path)["settings"], cell_settings(specification, cell, tasks[cell.task.name])
             different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             if different:
                 changes = "; ".join(f"{name}: {before.get(name)} then, {now.get(name)} now" for name in different)
@@ -212,7 +212,7 @@ def _check_weights(specification: Specification, prepared: dict[str, PreparedMod
 
 def _run_cell(specification, cell: Cell, task: TaskData, prepared: PreparedModel, output: Path, encodings) -> dict:
     started, points = time.time(), specification.points(cell.task, cell.model, cell.mode)
-    settings = cell_settings(specification, cell, task.counts)
+    settings = cell_settings(specification, cell, task)
     work = work_directory(output, cell.name, {**settings, "weights": prepared.weights})
     best, outcomes = run_points(task, prepared, cell.mode, cell.seed, points, work, encodings)
     return {

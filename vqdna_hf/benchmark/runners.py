@@ -24,7 +24,9 @@ from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids
 from ..training.arguments import FinetuneArguments
 from ..training.classifier import average_strands, average_strands_metrics, classifier_trainer, scores_of
+from ..training.cuts import Cut, cut_records, note_cut
 from ..training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
+from ..training.positions import limit_tokenizer
 from ..training.recording import last_checkpoint
 from ..training.task_data import EpochCallback, TaskCollator, TaskSequences
 from .classifiers import build_classifier, count_flops, count_parameters
@@ -45,7 +47,7 @@ class Outcome:
     Attributes:
         dev: scores by which the point is chosen.
         predictions: of the test rows: classes or values, `(rows,)`, or labels, `(rows, num_labels)`.
-        sizes: `parameters` and `flops`.
+        sizes: `parameters` and `flops`, and `cut` where sequences were cut.
         chosen: settings that the run itself chose on dev.
     """
 
@@ -59,23 +61,40 @@ class Encodings:
     """Token ids of the tasks' sequences, kept as long as they fit, so that no seed encodes them again."""
 
     def __init__(self, limit: int = 1 << 30):
-        self.limit, self._kept = limit, OrderedDict()
+        self.limit, self._kept, self._cuts = limit, OrderedDict(), {}
 
-    def get(self, prepared: PreparedModel, task: TaskData, split: str, strand: int, max_length: int | None):
-        """Ids of a split, of the given strand (0) or the other one (1)."""
+    def get(
+        self,
+        prepared: PreparedModel,
+        task: TaskData,
+        split: str,
+        strand: int,
+        max_length: int | None,
+        cuts: list[Cut] | None = None,
+    ) -> list[np.ndarray]:
+        """Ids of a split, of the given strand (0) or the other one (1).
+
+        Args:
+            max_length: bases to keep of each sequence; all when None.
+            cuts: takes what the tokenizer cuts further.
+        """
         sequences = getattr(task, split).sequences
         if max_length is not None and max(map(len, sequences)) <= max_length:
             max_length = None  # which cuts nothing: the same ids as without it
-        key = (prepared.entry.name, task.name, split, strand, max_length)
+        key = (prepared.entry.name, task.name, split, strand, max_length, prepared.tokenizer.model_max_length)
         if key not in self._kept:
+            found: list[Cut] = []
             if max_length is not None:  # cut first: both strands are of the same bases
                 sequences = [sequence[:max_length] for sequence in sequences]
             if strand:
                 sequences = [other_strand(sequence) for sequence in sequences]
-            self._kept[key] = encode_sequences(prepared.tokenizer, sequences)
+            self._kept[key] = encode_sequences(prepared.tokenizer, sequences, split=split, cuts=found)
+            self._cuts[key] = found
             while self._size() > self.limit and len(self._kept) > 1:
-                self._kept.popitem(last=False)
+                del self._cuts[self._kept.popitem(last=False)[0]]
         self._kept.move_to_end(key)
+        if cuts is not None:
+            cuts += self._cuts[key]
         return self._kept[key]
 
     def _size(self) -> int:
@@ -127,6 +146,9 @@ def _train(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
     sizes = {"parameters": count_parameters(model), "flops": count_flops(model, prepared)}
     seed = arguments.seed if arguments.rc_augment else None
     strands = 2 if arguments.strand_average else 1
+    cuts: list[Cut] = []
+    note_cut(cuts, "train", map(len, task.train.sequences), arguments.max_length)
+    limit_tokenizer(prepared.tokenizer, model)
     if arguments.mode == "end-to-end" and prepared.is_vqdna:
         train = TaskSequences(_nucleotides(task.train), arguments.max_length, seed)
         dev, test = (TaskSequences(_nucleotides(getattr(task, name), strands)) for name in ("dev", "test"))
@@ -134,7 +156,7 @@ def _train(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
     else:
 
         def encoded(split: str, strand: int, max_length: int | None = None):
-            return encodings.get(prepared, task, split, strand, max_length)
+            return encodings.get(prepared, task, split, strand, max_length, None if strand else cuts)
 
         other = encoded("train", 1, arguments.max_length) if arguments.rc_augment else None
         train = EncodedSequences(encoded("train", 0, arguments.max_length), task.train.labels, other, seed)
@@ -164,7 +186,7 @@ def _train(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
     return Outcome(
         dev_scores,
         predictions_of(logits, task.problem_type),
-        sizes,
+        sizes | cut_records(cuts),
         {"epoch": _best_epoch(trainer, task.metric)},
     )
 
@@ -185,15 +207,20 @@ def _nucleotides(split: Split, strands: int = 1):
 
 def _probe(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, encodings: Encodings) -> Outcome:
     """The paper's linear probe: on the mean of the code vectors, or on the frequencies of hand-made tokens."""
+    cuts: list[Cut] = []
+    note_cut(cuts, "train", map(len, task.train.sequences), arguments.max_length)
     if prepared.is_vqdna:
-        probe, rows = fit_probe(prepared.tokenizer.codec, task, arguments.strand_average)
+        probe, rows = fit_probe(prepared.tokenizer.codec, task, arguments.strand_average, arguments.max_length)
         dev, predictions = (
             predictions_of(probe.logits(rows[name]["nucleotide_ids"]), task.problem_type) for name in ("dev", "test")
         )
-        return _probe_outcome(task, dev, predictions, probe.weight.size + probe.bias.size, {})
+        return _probe_outcome(task, dev, predictions, probe.weight.size + probe.bias.size, {}, cuts)
     size = len(prepared.tokenizer)
     features = {
-        name: token_frequencies(encodings.get(prepared, task, name, 0, None), size, prepared.tokenizer)
+        name: token_frequencies(
+            encodings.get(prepared, task, name, 0, arguments.max_length if name == "train" else None, cuts),
+            *(size, prepared.tokenizer),
+        )
         for name in SPLITS
     }
     best = None
@@ -208,20 +235,25 @@ def _probe(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments
         score = compute_scores(dev, task.dev.labels, metric=task.metric, problem_type=task.problem_type)[task.metric]
         if best is None or score > best[0]:
             best = (score, model, dev, strength, linear.coef_.size)
-    return _probe_outcome(task, best[2], best[1].predict(features["test"]), best[4], {"strength": best[3]})
+    return _probe_outcome(task, best[2], best[1].predict(features["test"]), best[4], {"strength": best[3]}, cuts)
 
 
-def fit_probe(codec, task: TaskData, strand_average: bool = False) -> tuple[LinearProbe, dict[str, Dataset]]:
+def fit_probe(
+    codec, task: TaskData, strand_average: bool = False, max_length: int | None = None
+) -> tuple[LinearProbe, dict[str, Dataset]]:
     """The linear probe of a learned vocabulary on mean code vectors, and the rows of each split as it takes them."""
     info = TaskInfo(task.name, task.problem_type, task.num_labels, task.counts, (0, 0, 0))
-    rows = {name: _nucleotides(getattr(task, name)).with_format("numpy") for name in SPLITS}
+    splits = {name: getattr(task, name) for name in SPLITS}
+    splits["train"] = Split([sequence[:max_length] for sequence in task.train.sequences], task.train.labels)
+    rows = {name: _nucleotides(split).with_format("numpy") for name, split in splits.items()}
     pooling = {"pooling": "mean", "pooling_bins": 1, "strand_average": strand_average}
     return LinearProbe.fit(codec, rows["train"], rows["dev"], info, task.metric, **pooling), rows
 
 
-def _probe_outcome(task: TaskData, dev, predictions, parameters: int, chosen: dict) -> Outcome:
+def _probe_outcome(task: TaskData, dev, predictions, parameters: int, chosen: dict, cuts: list[Cut]) -> Outcome:
     scores = rounded(compute_scores(dev, task.dev.labels, problem_type=task.problem_type))
-    return Outcome(scores, predictions, {"parameters": {"trained": parameters}, "flops": None}, chosen)
+    sizes = {"parameters": {"trained": parameters}, "flops": None, **cut_records(cuts)}
+    return Outcome(scores, predictions, sizes, chosen)
 
 
 def token_frequencies(rows: list[np.ndarray], size: int, tokenizer):

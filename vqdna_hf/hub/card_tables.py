@@ -2,6 +2,7 @@
 
 import math
 
+from ..training.cuts import read_cuts
 from .card_facts import CardFacts
 from .card_scores import MODES, TaskScores, metric_words
 
@@ -183,7 +184,7 @@ def task_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
 
 
 def recipe_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
-    """Task, sequences of each split, epochs, batch, learning rate, pooling, strands."""
+    """Task, sequences of each split and what was cut of them, epochs, batch, learning rate, pooling, strands."""
     rows = []
     for row in scores:
         counts, options = row.results[0].get("counts", {}), row.settings
@@ -192,10 +193,11 @@ def recipe_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
         pooling = options["pooling"] + (f" ({options['pooling_bins']})" if options["pooling"] == "bins" else "")
         strands = [("rc_augment", "either, in training"), ("strand_average", "averaged, in prediction")]
         rate = options["learning_rate"]
+        cuts = [str(cut) for cut in read_cuts(row.results[0])]
         linear = row.mode == "linear"  # fitted, not trained
         cells = (
             row.dataset,
-            " / ".join(count(counts[split]) for split in ("train", "dev", "test")),
+            "; ".join([" / ".join(count(counts[split]) for split in ("train", "dev", "test")), *cuts]),
             "-" if linear else f"{options['epochs']:g}",
             "-" if linear else str(options["batch_size"] * options["gradient_accumulation_steps"]),
             "-" if linear else "default" if rate is None else f"{rate:g}",

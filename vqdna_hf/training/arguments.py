@@ -165,7 +165,9 @@ class FinetuneArguments:
     lora_dropout: float = option(0.0, "dropout of the adapters")
     rc_augment: bool = option(False, "read training sequences on a random strand")
     strand_average: bool = option(False, "average the predictions of both strands")
-    max_length: int = option(512, "longest training sequence, in bases; predictions see the full length")
+    max_length: int | None = option(
+        None, "bases to keep of each training sequence; all by default; predictions see the full length"
+    )
     seed: int = option(42, "seed of the head, the order and the strands")
     bf16: bool = option(False, "train under bf16 autocast (codes stay float32)")
     gradient_checkpointing: bool = option(False, "trade compute for memory")

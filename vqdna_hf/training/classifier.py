@@ -15,6 +15,7 @@ from ..data.catalogue import class_names
 from ..data.tasks import REGRESSION
 from ..metrics import make_compute_metrics, metric_names
 from .arguments import FinetuneArguments
+from .eval_batches import join_parts, parts_of, take_rows
 from .length_groups import LengthGroupedSampler
 from .recording import TimedTrainer, package_versions
 from .speed import speed_arguments
@@ -130,6 +131,18 @@ class ClassifierTrainer(TimedTrainer):
             return super()._get_train_sampler(train_dataset)
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return LengthGroupedSampler(self.train_dataset, self.lengths, rows, self.args.seed)
+
+    def prediction_step(self, model, inputs, prediction_loss_only: bool, ignore_keys: list[str] | None = None):
+        """As `Trainer.prediction_step`, which is called for each of `parts_of` a batch; of outputs, logits are kept."""
+        parts = parts_of(inputs["attention_mask"].sum(dim=-1).tolist())
+        if self.is_fsdp_enabled:  # whose processes gather every layer together, as often as each other
+            parts = [np.arange(len(inputs["attention_mask"]))]
+        found = []
+        for rows in parts:
+            part = take_rows(inputs, rows)
+            loss, logits, labels = super().prediction_step(model, part, prediction_loss_only, ignore_keys)
+            found.append((loss, logits[0] if isinstance(logits, tuple) else logits, labels))
+        return join_parts(parts, found)
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         """As `Trainer.compute_loss`; the loss of a batch with `other_input_ids` is that of the averaged logits."""

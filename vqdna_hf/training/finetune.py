@@ -21,13 +21,15 @@ from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
 from .classifier import choose_metric, classifier_trainer, run_results, scores_of, task_labels
 from .code_cache import both_strands
+from .cuts import Cut, cut_records, note_cut
 from .encoded_sequences import EncodedCollator, EncodedSequences
 from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
 from .length_groups import by_length, is_worth_grouping
 from .lineage import encoder_record, vocabulary_record
+from .positions import check_positions
 from .recording import check_same_run, find_checkpoint, remove_checkpoints
 from .speed import set_attention
-from .task_data import EpochCallback, TaskCollator, TaskSequences
+from .task_data import EpochCallback, TaskCollator, TaskSequences, sequence_lengths
 from .tokenize import check_model_directory, is_vocabulary, load_tokenizer
 from .train_tokenizer import apply_recipe
 from .weight_average import check_average
@@ -74,10 +76,16 @@ def finetune(arguments: FinetuneArguments) -> dict:
         check_model_directory(arguments.model)
     tokenizer = load_tokenizer(arguments.model)
     set_seed(arguments.seed)
+    cuts: list[Cut] = []
+    lengths = {name: sequence_lengths(part) for name, part in splits.items()}
+    note_cut(cuts, "train", lengths["train"], arguments.max_length)
     if no_encoder:
         VQDNAConfig(pooling=arguments.pooling, pooling_bins=arguments.pooling_bins)  # checks them
     else:
         model = build_model(arguments, info, tokenizer)
+        if arguments.mode != "linear":
+            read = {**lengths, "train": [min(length, arguments.max_length or length) for length in lengths["train"]]}
+            check_positions(model, {name: max(values) for name, values in read.items()})
         set_attention(model, arguments.attn_implementation)
     settings = {**arguments.settings(), "fingerprint": tokenizer.vocabulary_fingerprint}
     check_same_run(output, "run.json", settings, arguments.resume)
@@ -95,6 +103,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
         # the model reads both strands itself, for which it needs bases rather than codes
         tokenizer = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
     results = run_results(arguments, info, metric, dev, test, started)
+    results |= cut_records(cuts)
     results |= {"fingerprint": tokenizer.vocabulary_fingerprint}
     results |= {name: record for name, record in records.items() if record}
     if not PartialState().is_main_process:
@@ -160,8 +169,8 @@ def _train(arguments, model, tokenizer, splits, info, metric, output: Path, chec
 def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -> tuple[dict, object, list | None]:
     """What a run trains on, chooses by and is scored on: codes, or bases where the vocabulary trains along.
 
-    Training sequences are cut to `max_length` bases; dev and test are read at full length, on both strands if they are
-    averaged, and the longest first where lengths differ.
+    Training sequences are cut to `max_length` bases, if that is given; dev and test are read at full length, on both
+    strands if they are averaged, and the longest first where lengths differ.
 
     Args:
         splits: of `load_task_files`.
@@ -196,9 +205,14 @@ def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -
 
 def _linear(arguments, codec, splits, info, metric, output: Path) -> tuple[dict, dict]:
     """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev."""
+    train = splits["train"].with_format("numpy")
+    train = {
+        "nucleotide_ids": [ids[: arguments.max_length] for ids in train["nucleotide_ids"]],
+        "labels": train["labels"],
+    }
     probe = LinearProbe.fit(
         codec,
-        splits["train"],
+        train,
         splits["dev"],
         info,
         metric,

@@ -27,9 +27,11 @@ from .classifier import (
     scores_of,
     task_labels,
 )
+from .cuts import Cut, cut_records, note_cut
 from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
 from .length_groups import is_worth_grouping
 from .lora import lora_config
+from .positions import limit_tokenizer
 from .recording import check_same_run, find_checkpoint, remove_checkpoints
 from .speed import set_attention
 from .task_data import EpochCallback
@@ -109,6 +111,9 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     because an adapter of an architecture that is not ours does not remember labels and pooling. The averages of both
     strands, if asked for, are in the scores; the model itself reads one strand.
 
+    What is longer than the tokenizer allows (`model_max_length`), or than the model has learned positions for, is cut
+    there, in every split; a warning says how many sequences are, and `results.json` too, as `cut`.
+
     Returns:
         The content of `results.json`.
 
@@ -125,14 +130,16 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     trust = {"trust_remote_code": arguments.trust_remote_code}
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, **trust)
     strands = 2 if arguments.strand_average else 1
-    sets = {
-        name: _sequences(tokenizer, part.with_format("numpy"), name, arguments, strands)
-        for name, part in splits.items()
-    }
     set_seed(arguments.seed)
     labels = task_labels(arguments, info)
     model = load_classifier(arguments.model, tokenizer, arguments, problem_type=info.problem_type, **labels, **trust)
     set_attention(model, arguments.attn_implementation)
+    limit_tokenizer(tokenizer, model)
+    cuts: list[Cut] = []
+    sets = {
+        name: _sequences(tokenizer, part.with_format("numpy"), name, arguments, strands, cuts)
+        for name, part in splits.items()
+    }
     if arguments.mode == "lora":
         model = add_adapters(model, arguments)
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
@@ -152,6 +159,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     dev, test = trainer.evaluate(), trainer.predict(sets["test"], metric_key_prefix="test").metrics
     dev, test = scores_of(dev, "eval_", info.problem_type), scores_of(test, "test_", info.problem_type)
     results = run_results(arguments, info, metric, dev, test, started - trainer.seconds_before)
+    results |= cut_records(cuts)
     if PartialState().is_main_process:
         if arguments.mode == "lora":
             model = model.merge_and_unload()
@@ -168,18 +176,21 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
 
 def _lengths(train: EncodedSequences, split, arguments: FinetuneArguments) -> list[int] | None:
     """The tokens of each training row, where the sequences differ in length, so that batches are made by length."""
-    bases = [min(len(ids), arguments.max_length) for ids in split["nucleotide_ids"]]
+    bases = [len(ids[: arguments.max_length]) for ids in split["nucleotide_ids"]]
     if not (arguments.group_by_length and is_worth_grouping(bases, arguments.batch_size)):
         return None
     return [len(ids) for ids in train.ids]
 
 
-def _sequences(tokenizer, split, name: str, arguments: FinetuneArguments, strands: int) -> EncodedSequences:
+def _sequences(
+    tokenizer, split, name: str, arguments: FinetuneArguments, strands: int, cuts: list[Cut]
+) -> EncodedSequences:
     train = name == "train"
     bases = [ids_to_bases(np.asarray(ids)) for ids in split["nucleotide_ids"]]
     if train:
+        note_cut(cuts, name, map(len, bases), arguments.max_length)
         bases = [sequence[: arguments.max_length] for sequence in bases]
-    ids, labels = encode_sequences(tokenizer, bases), np.asarray(split["labels"])
+    ids, labels = encode_sequences(tokenizer, bases, split=name, cuts=cuts), np.asarray(split["labels"])
     if train and arguments.rc_augment:
         other = encode_sequences(tokenizer, [other_strand(sequence) for sequence in bases])
         return EncodedSequences(ids, labels, other, arguments.seed)

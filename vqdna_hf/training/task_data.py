@@ -14,6 +14,11 @@ from ..modeling.nucleotides_vqdna import (
 )
 
 
+def sequence_lengths(split) -> list[int]:
+    """The lengths, in bases, of the rows of a task split."""
+    return [len(ids) for ids in split.with_format("numpy")["nucleotide_ids"]]
+
+
 class TaskSequences(torch.utils.data.Dataset):
     """The rows of a task split; on a random strand, another one each epoch, when `seed` is given.
 
