@@ -133,7 +133,7 @@ class ClassifierTrainer(TimedTrainer):
         return LengthGroupedSampler(self.train_dataset, self.lengths, rows, self.args.seed)
 
     def prediction_step(self, model, inputs, prediction_loss_only: bool, ignore_keys: list[str] | None = None):
-        """As `Trainer.prediction_step`, which is called for each of `parts_of` a batch; of outputs, logits are kept."""
+        """As `Trainer.prediction_step`, called for each of `parts_of` a batch; of the outputs, logits are kept."""
         parts = parts_of(inputs["attention_mask"].sum(dim=-1).tolist())
         if self.is_fsdp_enabled:  # whose processes gather every layer together, as often as each other
             parts = [np.arange(len(inputs["attention_mask"]))]
