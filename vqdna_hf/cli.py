@@ -1,21 +1,18 @@
 """The `vqdna` command: one sub-command per stage, thin over the functions of the package."""
 
-import argparse
+import difflib
 import logging
 import os
 import sys
-from dataclasses import MISSING, fields
+from collections.abc import Callable
 from importlib import import_module
 
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import HfArgumentParser
-from transformers.utils import logging as transformers_logging
-
 from . import __version__
+from .options import Arguments
+from .parsing import OneLineParser, OptionParser
 
 
-# command -> (module, arguments class, function, one line of help)
+# command -> (module, arguments class, function, one line of help); the module is imported when the command runs
 COMMANDS = {
     "train-tokenizer": (
         "training.train_tokenizer",
@@ -76,33 +73,24 @@ COMMANDS = {
 }
 
 
-def _load(command: str):
-    """The argument class and the function of a command, imported only when it runs."""
-    module, arguments, function, _ = COMMANDS[command]
-    loaded = import_module(f".{module}", __package__)
-    return getattr(loaded, arguments), getattr(loaded, function)
+def arguments_of(command: str) -> type[Arguments]:
+    """The argument class of a command, without what the command imports."""
+    module, name, _, _ = COMMANDS[command]
+    stage = module.split(".")[0] == "training"
+    return getattr(import_module(".training.arguments" if stage else ".arguments", __package__), name)
 
 
-def _with_names(arguments_class: type, argv: list[str]) -> list[str]:
-    """Name the values that stand alone, as the class's POSITIONAL says: `DIR` -> `--directory DIR`."""
-    names, named, argv = list(getattr(arguments_class, "POSITIONAL", ())), [], list(argv)
-    flags = {f"--{field.name.replace('_', '-')}" for field in fields(arguments_class) if field.type is bool}
-    while names and argv:
-        word = argv.pop(0)
-        if not word.startswith("-"):
-            named += [f"--{names.pop(0).replace('_', '-')}", word]
-        elif word.replace("_", "-") in flags or "=" in word:
-            named.append(word)
-        else:  # an option with values of its own: which of what follows stands alone cannot be told
-            return [*named, word, *argv]
-    return named + argv
+def _function_of(command: str) -> Callable:
+    module, _, name, _ = COMMANDS[command]
+    return getattr(import_module(f".{module}", __package__), name)
 
 
-def _places(arguments_class: type) -> str:
-    """The values that stand alone, for the usage line; in brackets those that have a default."""
-    optional = {field.name for field in fields(arguments_class) if field.default is not MISSING}
-    names = getattr(arguments_class, "POSITIONAL", ())
-    return " ".join(f"[{name.upper()}]" if name in optional else name.upper() for name in names)
+def _input_errors() -> tuple[type[Exception], ...]:
+    """What is raised for input that cannot be used; imported only when something was raised."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    return ValueError, OSError, SafetensorError, StrictDataclassError
 
 
 def _say_error(text: str):
@@ -115,45 +103,56 @@ def _say_error(text: str):
     say_error(text)
 
 
+def _refuse(command: str, error: Exception) -> int:
+    # a strict configuration's own words stand behind the error that says which check raised them
+    reason = error.__cause__ if type(error).__name__.startswith("StrictDataclass") else error
+    _say_error(f"vqdna {command}: {reason}")
+    return 2
+
+
+def _quiet():
+    """Log what the commands say, and of the libraries only warnings."""
+    from transformers.utils import logging as transformers_logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "httpx2", "datasets", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    transformers_logging.set_verbosity_warning()
+
+
+def _read_command(argv: list[str]) -> str:
+    """The command that is named; help and version are printed here."""
+    parser = OneLineParser(prog="vqdna", description="Learned vocabularies for DNA (VQDNA).", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"vqdna-hf {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, _, _, text) in COMMANDS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=3)
+        parser.error(f"there is no command {argv[0]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    return parser.parse_args(argv[:1]).command
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that cannot be used."""
     argv = sys.argv[1:] if argv is None else argv
     # subtle: oneDNN keeps up to 1024 compiled products, 2 MB for every new number of rows: gigabytes where it varies
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-    parser = argparse.ArgumentParser(prog="vqdna", description="Learned vocabularies for DNA (VQDNA).")
-    parser.add_argument("--version", action="version", version=f"vqdna-hf {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, _, _, text) in COMMANDS.items():
-        commands.add_parser(name, help=text, add_help=False)
-    command = parser.parse_args(argv[:1]).command
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("httpx", "httpx2", "datasets", "filelock"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    transformers_logging.set_verbosity_warning()
-    arguments_class, function = _load(command)
-    places = _places(arguments_class)
-    options = HfArgumentParser(
-        arguments_class,
-        prog=f"vqdna {command}",
-        usage=f"vqdna {command} {places} [options]" if places else None,
-        description=COMMANDS[command][3],
-    )
-    arguments, unknown = options.parse_args_into_dataclasses(
-        _with_names(arguments_class, argv[1:]), return_remaining_strings=True
-    )
-    if unknown:
-        options.error(f"unrecognized arguments: {' '.join(unknown)}")
+    command = _read_command(argv)
+    arguments_class = arguments_of(command)
     try:
-        function(arguments)
-    except (ValueError, OSError, SafetensorError, StrictDataclassError) as error:
-        # a configuration's own words stand behind the error that says which check raised them
-        reason = error.__cause__ if isinstance(error, StrictDataclassError) else error
-        _say_error(f"vqdna {command}: {reason}")
-        return 2
+        arguments = OptionParser(arguments_class, command, COMMANDS[command][3]).read(argv[1:])
+    except ValueError as error:
+        return _refuse(command, error)
+    try:
+        _quiet()
+        _function_of(command)(arguments)
     except KeyboardInterrupt:
         again = "with --resume " if hasattr(arguments, "resume") else ""
         print(f"\nvqdna {command}: interrupted; the same command {again}goes on from what is saved.", file=sys.stderr)
         return 130
+    except _input_errors() as error:
+        return _refuse(command, error)
     if "RANK" in os.environ:  # started alone: nothing need be imported to leave
         from .training.launched import leave_processes
 

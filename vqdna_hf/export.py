@@ -29,7 +29,6 @@ import logging
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,9 +36,10 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig
 
+from .arguments import OPSETS, ExportArguments
 from .checkpoints import resolve_with_output
 from .export_checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
-from .export_graphs import OPSETS, ModelGraph, TokenizerGraph, exportable, write_graph
+from .export_graphs import ModelGraph, TokenizerGraph, exportable, write_graph
 from .files import read_json, write_json
 from .modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
 from .modeling.modeling_vqdna import (
@@ -50,7 +50,6 @@ from .modeling.modeling_vqdna import (
     VQDNAPreTrainedModel,
 )
 from .modeling.modeling_vqdna_codec import VQDNACodecModel
-from .training.arguments import option, required
 from .training.recording import check_foreign_files, package_versions, replace_directory
 from .training.tokenize import load_tokenizer
 
@@ -71,36 +70,6 @@ _ADAPTED = {
     "FEATURE_EXTRACTION": VQDNAModel,
     None: VQDNAForMaskedLM,
 }
-
-
-@dataclass(kw_only=True)
-class ExportArguments:
-    """Write what a directory holds as ONNX files: `tokenizer.onnx`, and `model.onnx` of a model or adapter.
-
-    Both are read by onnxruntime and numpy alone (`model.onnx` gives `logits` in the same three lines):
-
-        import numpy, onnxruntime
-        bases = numpy.array([[6, *map("ACGTN".index, "GATTACA"), 7]])
-        codes, input_ids = onnxruntime.InferenceSession("DIR/onnx/tokenizer.onnx").run(None, {"nucleotide_ids": bases})
-    """
-
-    POSITIONAL = ("directory",)
-
-    directory: str = required("tokenizer, model or adapter directory, or a checkpoint of the package")
-    output: str | None = option(None, "directory to write; DIR/onnx when not given")
-    format: str = option("onnx", "file format; onnx is the only one")
-    model_input: str = option(
-        "nucleotide_ids", "what model.onnx takes: nucleotide_ids (bases), or input_ids and attention_mask (tokens)"
-    )
-    opset: int = option(20, f"version of the ONNX operators, {OPSETS[0]} to {OPSETS[-1]}")
-    check_bases: int = option(1_000_000, "bases whose codes are compared with PyTorch's; 0 compares a few batches")
-    check_fasta: str | None = option(None, "FASTA file to take those bases from; random ones when not given")
-    seed: int = option(0, "seed of the random bases")
-
-    def settings(self) -> dict:
-        """What decides the files and their check; no path, because the record is published with the files."""
-        values = {key: value for key, value in asdict(self).items() if key not in ("directory", "output")}
-        return values | {"check_fasta": self.check_fasta and Path(self.check_fasta).name}
 
 
 def export(arguments: ExportArguments) -> dict:

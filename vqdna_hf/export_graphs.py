@@ -20,7 +20,6 @@ from .modeling.nucleotides_vqdna import sequence_mask
 
 
 # 17 lacks LayerNormalization; with 23 the exporter fuses rotary positions into an operator that fails on batches
-OPSETS = range(18, 23)
 OUTPUTS = {
     "VQDNAModel": ["last_hidden_state"],
     "VQDNAForMaskedLM": ["logits", "base_logits"],

@@ -17,12 +17,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ..arguments import AuditArguments
 from ..data import get_task, list_tasks, load_task, load_task_files
 from ..data.benchmark import find_directory
 from ..data.tasks import REGRESSION, SPLITS
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
-from ..training.arguments import option
 from ..training.encoded_sequences import other_strand
 from .kmers import share_kmers
 
@@ -31,20 +31,6 @@ logger = logging.getLogger(__name__)
 
 # which split's rows are looked for in which
 _PAIRS = (("test", "train"), ("dev", "train"), ("test", "dev"))
-
-
-@dataclass(kw_only=True)
-class AuditArguments:
-    """Check datasets for copies across splits, contradictory labels, overlap and shortcuts."""
-
-    POSITIONAL = ("task",)
-
-    task: list[str] = option(
-        [], "name of the catalogue (`vqdna tasks`) or directory; all in --data-dir when not given"
-    )
-    data_dir: str | None = option(None, "folder in GUE's layout; the Hub when not given")
-    kmer: int = option(31, "length of the shared k-mers that count as overlap, in bases")
-    output: str | None = option(None, "JSON file to write, with the row numbers of the clean test rows")
 
 
 @dataclass

@@ -1,30 +1,19 @@
 """Sizes and costs: parameters, and FLOPs counted while a forward pass runs."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig
 
+from ..arguments import InfoArguments
 from ..checkpoints import resolve_checkpoint
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAModel
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
-from ..training.arguments import option
 
 
 CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "small", "small-conv")
-
-
-@dataclass(kw_only=True)
-class InfoArguments:
-    """Parameters and FLOPs of the presets, or of one directory."""
-
-    model: str | None = option(
-        None, "tokenizer or model directory, or a checkpoint of the package; the presets otherwise"
-    )
-    length: int = option(512, "bases of the forward pass whose FLOPs are counted")
 
 
 def codec_info(config: VQDNACodecConfig, length: int) -> dict[str, float]:

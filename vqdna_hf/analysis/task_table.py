@@ -1,21 +1,12 @@
 """The catalogue of datasets, as a table to read or as JSON."""
 
 import json
-from dataclasses import dataclass
 
+from ..arguments import TasksArguments
 from ..data.catalogue import list_tasks
-from ..training.arguments import option
 
 
 _COLUMNS = ("name", "family", "organism", "metric", "classes", "length", "train / dev / test")
-
-
-@dataclass(kw_only=True)
-class TasksArguments:
-    """The datasets of the paper."""
-
-    family: str | None = option(None, "only one family: EMP, TFP-H, TFP-M, PD, CPD, SSP, CVC, EEP or SC")
-    json: bool = option(False, "print everything the catalogue knows, as JSON")
 
 
 def tasks(arguments: TasksArguments) -> list[dict]:

@@ -5,15 +5,14 @@ second code path. Nothing in it is learned.
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from ..arguments import OneHotArguments
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..training.arguments import required
 from ..training.recording import find_checkpoint
 
 
@@ -46,13 +45,6 @@ def one_hot_codec() -> VQDNACodecModel:
     codec.quantizer.codebooks[0].set_codes_(latents, torch.ones(4))
     codec.quantizer.freeze()
     return codec.eval()
-
-
-@dataclass(kw_only=True)
-class OneHotArguments:
-    """Write the one-hot control."""
-
-    output: str = required("directory to write")
 
 
 def write_one_hot_tokenizer(arguments: OneHotArguments) -> VQDNATokenizer:

@@ -2,40 +2,21 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from ..arguments import BaselineTokenizerArguments
 from ..data import Corpus, GenomeBases, WindowDataset, iter_windows
 from ..files import write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from ..training.arguments import option, required
 from ..training.recording import find_checkpoint, package_versions
 from .tokenizers import build_tokenizer, tokenizer_kind
 
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(kw_only=True)
-class BaselineTokenizerArguments:
-    """Write a hand-made vocabulary."""
-
-    kind: str = required("character, kmer or bpe")
-    output: str = required("directory to write")
-    k: int = option(6, "bases of a k-mer")
-    overlapping: bool = option(True, "a k-mer at every base, as DNABERT; otherwise side by side")
-    vocab_size: int = option(4096, "tokens of a BPE, the special ones included")
-    file: str | None = option(None, "tokenizer.json of a BPE to take instead of learning one")
-    fasta: list[str] = option([], "FASTA file to learn a BPE from, plain or gzip; give it once per file")
-    corpus: str | None = option(None, "directory that `vqdna tokenize` wrote, to learn a BPE from its train windows")
-    max_bases: int = option(20_000_000, "bases to learn a BPE from, drawn at random where there are more")
-    length: int = option(1000, "windows that FASTA files are cut into, in bases")
-    eval_contigs: list[str] = option([], "contig not to learn from; about --eval-fraction when none is named")
-    eval_fraction: float = option(0.01, "part of the bases not to learn from when no contig is named")
-    seed: int = option(42, "seed of the choice of windows")
 
 
 def write_baseline_tokenizer(arguments: BaselineTokenizerArguments) -> PreTrainedTokenizerFast:

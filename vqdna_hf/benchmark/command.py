@@ -2,7 +2,6 @@
 
 import logging
 import time
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
+from ..arguments import BenchmarkArguments
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..data.tasks import MULTI_LABEL
 from ..files import read_json, write_json
-from ..training.arguments import option, required
 from ..training.encoded_sequences import encode_sequences
 from ..training.recording import package_versions
 from .ablations import ablation_tables, check_ablations, run_ablations
@@ -33,18 +32,6 @@ from .work import remove_work, work_directory
 
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(kw_only=True)
-class BenchmarkArguments:
-    """Compare models on tasks, as a YAML file says."""
-
-    POSITIONAL = ("file",)
-
-    file: str = required("YAML file: tasks, models, modes and seeds")
-    output: str = required("directory to write; what is finished there is not run again")
-    part: str = option("1/1", "run every n-th cell only, as in 1/2 and 2/2, for several processes side by side")
-    tables_only: bool = option(False, "write the tables of the cells that are there, and run nothing")
 
 
 def benchmark(arguments: BenchmarkArguments) -> list[dict]:

@@ -10,11 +10,10 @@ import json
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from ..training.arguments import option, required
+from ..arguments import SpeciesTaskArguments
 from .catalogue import TASK_FILE
 from .species import SpeciesPlan, batch_rows, plan_species_task, read_windows
 from .tasks import SPLITS, TaskDataError
@@ -25,25 +24,6 @@ logger = logging.getLogger(__name__)
 FORMATS = ("auto", "csv", "parquet")
 # a CSV file has no parts that can be read alone
 _LONGEST_CSV = 10_000
-
-
-@dataclass(kw_only=True)
-class SpeciesTaskArguments:
-    """Species classification from genomes: windows, and the species as their class."""
-
-    fasta: list[str] = option([], "SPECIES=PATH, a FASTA file or a folder of them; give it once per species or file")
-    directory: str | None = option(None, "directory with a FASTA file or folder per species, instead of --fasta")
-    output: str = required("directory to write")
-    length: int = option(1000, "window, in bases, up to 1,000,000")
-    train_rows: int = option(1000, "windows of each species to train on")
-    dev_rows: int = option(100, "windows of each species in dev")
-    test_rows: int = option(100, "windows of each species in test")
-    dev_contigs: list[str] = option([], "contigs of dev: NAME for every species, or SPECIES=NAME")
-    test_contigs: list[str] = option([], "contigs of test: NAME for every species, or SPECIES=NAME")
-    random_strand: bool = option(False, "read half of the windows backward")
-    max_unknown: float = option(0.05, "share of unknown bases up to which a window is taken")
-    format: str = option("auto", "csv, parquet, or auto: csv up to 10,000 bases, parquet above")
-    seed: int = option(0, "seed of the windows and strands; the contigs of a split do not depend on it")
 
 
 def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: str = "auto") -> Path:

@@ -4,14 +4,13 @@ import hashlib
 import logging
 import os
 import re
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from ..arguments import CardArguments
 from ..checkpoints import resolve_with_output
-from ..training.arguments import option, required
 from . import card_tables
 from .card_facts import CardFacts, read_facts
 from .card_scores import TaskScores, join_results
@@ -33,19 +32,6 @@ _PIPELINES = {
     "AutoModelForTokenClassification": "token-classification",
     "AutoModel": "feature-extraction",
 }
-
-
-@dataclass(kw_only=True)
-class CardArguments:
-    """Write the model card of a directory that a command wrote."""
-
-    POSITIONAL = ("directory",)
-
-    directory: str = required(
-        "directory of a vocabulary, a model, an adapter or a linear probe, or a checkpoint of the package"
-    )
-    output: str | None = option(None, "file to write; README.md in the directory when not given")
-    results: list[str] = option([], "further results.json, or a directory with one: other tasks and seeds")
 
 
 def card(arguments: CardArguments) -> Path:

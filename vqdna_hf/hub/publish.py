@@ -1,7 +1,6 @@
 """`vqdna publish`: a directory, once it is shown to load for anyone, in one commit on the Hub."""
 
 import logging
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +11,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from ..arguments import PublishArguments
 from ..checkpoints import resolve_checkpoint
-from ..training.arguments import option, required
 from .staging import PICKLES, base_of, directory_kind, files_to_publish, stage, stage_base
 from .verification import verify
 
@@ -26,21 +25,6 @@ _REPLACED = (
     *("adapter_config.json", "adapter_model.safetensors", "onnx/*"),
     *("tokenizer_config.json", "special_tokens_map.json", "codec.safetensors", "codec_config.json", "results.json"),
 )
-
-
-@dataclass(kw_only=True)
-class PublishArguments:
-    """Verify a model, vocabulary or adapter directory and upload it."""
-
-    POSITIONAL = ("directory", "repo_id")
-
-    directory: str = required("directory of a model, a vocabulary or an adapter, or a checkpoint of the package")
-    repo_id: str = required("repository to upload to: owner/name")
-    private: bool = option(False, "make the repository private; without it, a new one is what its owner's default is")
-    dry_run: bool = option(False, "verify and list the files, but upload nothing")
-    base_model: str | None = option(None, "repository of the model that an adapter was trained on: owner/name")
-    message: str | None = option(None, "title of the commit")
-    revision: str = option("main", "branch to upload to; it is made if there is none")
 
 
 def publish(arguments: PublishArguments) -> dict:

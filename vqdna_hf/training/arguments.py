@@ -1,24 +1,12 @@
-"""Arguments of the commands. Each field is an option: `eval_contigs` is `--eval-contigs`."""
+"""Arguments of the three stages. Each field is an option: `eval_contigs` is `--eval-contigs`."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
 from ..checkpoints import DEFAULT_CHECKPOINT
+from ..options import Arguments, option, required
 
 
 _ATTENTION = "how attention is computed: sdpa, eager, flash_attention_2, ...; the encoder's own choice by default"
-
-
-def option(default, text: str, **extra):
-    """A command-line option with a help text; a list option may be given several times."""
-    metadata = {"help": text, **extra}
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={**metadata, "action": "extend"})
-    return field(default=default, metadata=metadata)
-
-
-def required(text: str, **extra):
-    """An option without a default."""
-    return field(metadata={"help": text, **extra})
 
 
 def _settings(arguments, free: tuple[str, ...], younger: tuple[str, ...]) -> dict:
@@ -35,7 +23,7 @@ def _settings(arguments, free: tuple[str, ...], younger: tuple[str, ...]) -> dic
 
 
 @dataclass(kw_only=True)
-class RunArguments:
+class RunArguments(Arguments):
     """What every training command shares."""
 
     output: str = required("directory to write")
@@ -81,7 +69,7 @@ class TrainTokenizerArguments(RunArguments):
 
 
 @dataclass(kw_only=True)
-class TokenizeArguments:
+class TokenizeArguments(Arguments):
     """Stage 2, first part: store windows of FASTA files, with codes on request; or the codes of whole contigs."""
 
     fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
@@ -130,7 +118,7 @@ class PretrainArguments(RunArguments):
 
 
 @dataclass(kw_only=True)
-class FinetuneArguments:
+class FinetuneArguments(Arguments):
     """Stage 3: adapt a pre-trained model to a task."""
 
     data: str = required("directory with train, dev and test files (CSV, gzip CSV or Parquet; sequence,label)")

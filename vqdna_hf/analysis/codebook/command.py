@@ -6,19 +6,17 @@ import os
 import shutil
 import time
 import warnings
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from ...checkpoints import DEFAULT_CHECKPOINT
+from ...arguments import CodebookArguments
 from ...data.sarscov2 import HOLD_OUT
 from ...data.tasks import SINGLE_LABEL, SPLITS
 from ...files import read_json, write_json
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import ids_to_bases
-from ...training.arguments import option, required
 from ...training.recording import check_foreign_files, package_versions, replace_directory
 from ...training.tokenize import load_tokenizer
 from ..audit import Rows, shortcut_scores
@@ -35,33 +33,6 @@ logger = logging.getLogger(__name__)
 RECORD = "codebook.json"
 _NEEDED = {"jinja2": "jinja2", "matplotlib": "matplotlib", "umap": "umap-learn"}
 _NEIGHBOURS = 15
-
-
-@dataclass(kw_only=True)
-class CodebookArguments:
-    """Look at a codebook: usage, relevance to classes, logos, and what a changed base and the other strand do."""
-
-    POSITIONAL = ("directory",)
-
-    directory: str = option(DEFAULT_CHECKPOINT, "tokenizer or model directory, or a checkpoint of the package")
-    data: str = required(
-        "classification: a name of the catalogue (`vqdna tasks`), a directory of train, dev and test files, or a "
-        "FASTA of SARS-CoV-2 genomes named by Pango lineage (.fa, .fa.gz, .fa.zst)"
-    )
-    output: str = required("directory to write")
-    data_dir: str | None = option(None, "folder in GUE's layout; the Hub when not given")
-    hold_out: str = option("positions", "what the splits of lineage genomes do not share: positions or lineages")
-    max_rows: int = option(2000, "most rows of a split, each class keeping its share")
-    logos: int = option(12, "codes of each level to draw the logo of, the most used first")
-    substitutions: int = option(1000, "single-base changes to try")
-    repeats: int = option(10, "times that the rows are halved, and that their classes are permuted")
-    seed: int = option(0, "seed of everything drawn at random")
-    overwrite: bool = option(False, "replace the result of another run in --output")
-
-    def settings(self) -> dict:
-        """What decides the numbers; no path, because the record may be published."""
-        values = {key: value for key, value in asdict(self).items() if key not in ("output", "overwrite", "data_dir")}
-        return values | {"directory": Path(self.directory).resolve().name, "data": _short(self.data)}
 
 
 def codebook(arguments: CodebookArguments) -> dict:
@@ -195,10 +166,6 @@ def _write(report: dict, directory: Path):
     images = {name: write_figure(draw, report, directory / name) for name, draw in names.items()}
     write_page(report, directory / "index.html", images)
     write_json(directory / RECORD, report)
-
-
-def _short(path: str) -> str:
-    return Path(path).name if Path(path).exists() else path
 
 
 def _check_arguments(arguments: CodebookArguments):

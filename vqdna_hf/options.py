@@ -1,0 +1,152 @@
+"""Options of the commands: the fields of their argument classes, with what each may be.
+
+A field's range and its choices stand beside it, and are checked whenever a value is assigned: on the command line, in
+the Python API, by a recipe and from a benchmark file alike, before anything runs.
+"""
+
+import math
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a number must lie. Infinity and NaN lie in no range."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (isinstance(value, Integral) or math.isfinite(value))
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        bounds = (
+            ("at least", self.at_least),
+            ("more than", self.above),
+            ("at most", self.at_most),
+            ("less than", self.below),
+        )
+        return " and ".join(f"{words} {bound:,}" for words, bound in bounds if bound is not None)
+
+
+def option(default, text: str, *, choices: tuple[str, ...] | None = None, **bounds: float):
+    """A command-line option with a help text; a list option may be given several times.
+
+    Args:
+        default: its value when it is not given.
+        text: its help text.
+        choices: what it may be.
+        bounds: `at_least`, `above`, `at_most` and `below` of [`Range`]; a list's are those of each of its numbers.
+    """
+    metadata = _metadata(text, choices, bounds)
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def required(text: str, *, choices: tuple[str, ...] | None = None):
+    """An option without a default."""
+    return field(metadata=_metadata(text, choices, {}))
+
+
+def _metadata(text: str, choices: tuple[str, ...] | None, bounds: dict[str, float]) -> dict[str, Any]:
+    return {"help": text, "choices": choices, "range": Range(**bounds) if bounds else None}
+
+
+def option_name(field_name: str) -> str:
+    """How a field is typed: `--max-steps` for `max_steps`."""
+    return f"--{field_name.replace('_', '-')}"
+
+
+def value_type(annotation: Any) -> tuple[type, bool, bool]:
+    """What a field's annotation stands for.
+
+    Returns:
+        The type of one value, whether there may be a list of them, and whether None is allowed.
+    """
+    optional = isinstance(annotation, UnionType) and type(None) in get_args(annotation)
+    if optional:
+        [annotation] = [one for one in get_args(annotation) if one is not type(None)]
+    if get_origin(annotation) is list:
+        return get_args(annotation)[0], True, optional
+    return annotation, False, optional
+
+
+def check_value(one, value, name: str):
+    """Check what is given for a field.
+
+    Args:
+        one (`dataclasses.Field`): the field.
+        value: what is given for it.
+        name: where, for the message: `--epochs`.
+
+    Raises:
+        ValueError: the value is of the wrong type, outside the field's range, or none of its choices.
+    """
+    kind, several, optional = value_type(one.type)
+    if value is None and optional:
+        return
+    if several:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{name} {value!r}: must be a list")
+        for part in value:
+            _check_single(one, kind, part, name)
+    else:
+        _check_single(one, kind, value, name)
+
+
+def _check_single(one, kind: type, value, name: str):
+    limits, choices = one.metadata.get("range"), one.metadata.get("choices")
+    said = value if isinstance(value, (str, int, float)) else repr(value)
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError(f"{name} {said}: must be true or false")
+    if kind in (int, float):
+        is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        if not is_number:
+            raise ValueError(f"{name} {said}: must be a {'whole ' if kind is int else ''}number")
+        if kind is float and not isinstance(value, Integral) and not math.isfinite(value):
+            raise ValueError(f"{name} {said}: must be a finite number")
+        if limits is not None and value not in limits:
+            raise ValueError(f"{name} {said}: must be {limits}")
+    if choices is not None and value not in choices:
+        raise ValueError(f"{name} {said}: must be one of {', '.join(choices)}")
+
+
+class Arguments:
+    """Base of the argument classes: what is assigned to a field is checked, at construction and later.
+
+    Raises:
+        ValueError: names the option as it is typed, its value, and what it must be.
+    """
+
+    def __setattr__(self, name: str, value):
+        one = type(self).__dataclass_fields__.get(name)
+        if one is not None:
+            check_value(one, value, option_name(name))
+        super().__setattr__(name, value)
+
+    @classmethod
+    def check_options(cls, values: dict[str, Any], where: str):
+        """Check values that are given for some of the fields elsewhere, such as in a file.
+
+        Args:
+            values: field -> value.
+            where: the place, for the message.
+
+        Raises:
+            ValueError: names the place, the field, the value, and what it must be.
+        """
+        known = {one.name: one for one in dataclass_fields(cls)}
+        for name, value in values.items():
+            check_value(known[name], value, f"{where}.{name}")
