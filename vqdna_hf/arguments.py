@@ -199,7 +199,7 @@ class BaselineTokenizerArguments(Arguments):
     overlapping: bool = option(True, "a k-mer at every base, as DNABERT; otherwise side by side")
     vocab_size: int = option(4096, "tokens of a BPE, the special ones included")
     file: str | None = option(None, "tokenizer.json of a BPE to take instead of learning one")
-    fasta: list[str] = option([], "FASTA file to learn a BPE from, plain or gzip; give it once per file")
+    fasta: list[str] = option([], "FASTA file to learn a BPE from, plain or compressed; give it once per file")
     corpus: str | None = option(None, "directory that `vqdna tokenize` wrote, to learn a BPE from its train windows")
     max_bases: int = option(20_000_000, "bases to learn a BPE from, drawn at random where there are more")
     length: int = option(1000, "windows that FASTA files are cut into, in bases")

@@ -156,7 +156,7 @@ def test_wrong_files_are_refused_with_their_reason(tmp_path):
         read_lineages(path)
     whole = write(tmp_path / "cut.fa.zst", records)
     whole.write_bytes(whole.read_bytes()[:200])
-    with pytest.raises(FastaError, match="cut.fa.zst cannot be read"):
+    with pytest.raises(FastaError, match="cut.fa.zst is a truncated or corrupt Zstandard file"):
         read_lineages(whole)
     with pytest.raises(FastaError, match="no FASTA file"):
         read_lineages(tmp_path / "absent.fa")

@@ -9,11 +9,11 @@ All coordinates are 0-based and half-open.
 """
 
 import difflib
-import gzip
 import hashlib
-import zlib
+import os
 from collections import Counter
 from collections.abc import Iterator
+from io import BufferedIOBase
 from os import PathLike
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from tqdm.auto import tqdm
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 
+from .input_files import PACKED_SUFFIXES, DamagedFileError, InputFile, check_file
 
-# the block that ends every bgzip file (SAM specification, section 4.1.2)
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_SUFFIXES = (".gz", ".bgz", ".fa", ".fasta", ".fna")
+
+_SUFFIXES = (*PACKED_SUFFIXES, ".fa", ".fasta", ".fna")
 # a contig with more than this share of the bases is never held out whole
 _LARGEST_HELD_OUT = 0.2
 
@@ -36,81 +36,93 @@ class FastaError(ValueError):
 
 
 def read_fasta(path: str | PathLike) -> Iterator[tuple[str, np.ndarray]]:
-    """Read a FASTA file, plain or gzip/bgzip-compressed, with Unix or Windows line ends.
+    """Read a FASTA file, plain or compressed by gzip, bgzip, bzip2, xz or zstd, with any line ends.
 
     Args:
-        path: `.fa`, `.fasta`, `.fna`, with or without `.gz`.
+        path: a regular file; its first bytes decide how it is compressed.
 
     Yields:
         The contig's name (first word of its header) and its nucleotide ids 0-4, `uint8` of shape `(length,)`.
 
     Raises:
-        FastaError: no such file; an empty, truncated or corrupt file; not FASTA; a record without a name or without
-            bases; two records of one name; a character that is no nucleotide (names its 0-based position).
+        FastaError: no such file, or a pipe; an empty, truncated or corrupt file; not FASTA; a record without a name or
+            without bases; two records of one name; a character that is no nucleotide (names its 0-based position).
     """
-    path = Path(path)
-    _check_file(path)
+    with open_fasta(path) as content:
+        yield from parse_fasta(content, path)
+
+
+def open_fasta(path: str | PathLike) -> InputFile:
+    """A FASTA file as `InputFile`, whose errors are `FastaError`."""
+    return InputFile(path, "FASTA file", FastaError)
+
+
+def check_fasta_files(paths: list[str | PathLike] | str | PathLike) -> list[Path]:
+    """The paths of FASTA files, none given twice.
+
+    Raises:
+        FastaError: no path; one that is no regular file with content; one file given twice.
+    """
+    paths = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+    if not paths:
+        raise FastaError("No FASTA file was given; at least one is needed.")
+    paths = [check_file(path, "FASTA file", FastaError) for path in paths]
+    twice = [path for path, count in Counter(map(os.path.realpath, paths)).items() if count > 1]
+    if twice:
+        raise FastaError(f"{twice[0]} was given twice. Name every FASTA file once.")
+    return paths
+
+
+def parse_fasta(content: BufferedIOBase, source: object) -> Iterator[tuple[str, np.ndarray]]:
+    """As `read_fasta`, from an open file.
+
+    Args:
+        source: what messages call the file.
+    """
     seen: set[str] = set()
-    for name, sequence in _records(path):
+    for name, sequence in fasta_records(content, source):
         if name in seen:
             raise FastaError(
-                f"{path} has two records named {name!r} (record {len(seen) + 1} is the second). Rename one."
+                f"{source} has two records named {name!r} (record {len(seen) + 1} is the second). Rename one."
             )
         seen.add(name)
         try:
-            yield name, bases_to_ids(sequence, where=f"record {name} of {path}")
+            yield name, bases_to_ids(sequence, where=f"record {name} of {source}")
         except ValueError as error:
             raise FastaError(str(error)) from None
     if not seen:
-        raise FastaError(f"{path} holds no FASTA record: a record is a '>' line followed by bases.")
+        raise FastaError(f"{source} holds no FASTA record: a record is a '>' line followed by bases.")
 
 
-def _records(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and letters of each record; what dnaio raises becomes a `FastaError` that says how far it got."""
+def fasta_records(content: BufferedIOBase, source: object) -> Iterator[tuple[str, str]]:
+    """Name and letters of each record; what dnaio raises becomes a `FastaError` that says how far it got."""
     last = None
     try:
         # subtle: open_threads=0 reads in this process; a pool of decompressors per data-loader worker is no help
-        with dnaio.open(path, fileformat="fasta", open_threads=0) as reader:
+        with dnaio.open(content, fileformat="fasta", open_threads=0) as reader:
             for number, record in enumerate(reader, start=1):
                 words = record.name.split(maxsplit=1)
                 if not words:
-                    raise FastaError(f"Record {number} of {path} has no name after '>'. Give every record a name.")
+                    raise FastaError(f"Record {number} of {source} has no name after '>'. Give every record a name.")
                 if not record.sequence:
                     raise FastaError(
-                        f"Record {words[0]} of {path} has no sequence. Remove its header or add its bases."
+                        f"Record {words[0]} of {source} has no sequence. Remove its header or add its bases."
                     )
                 last = words[0]
                 yield last, record.sequence
     except (dnaio.FileFormatError, UnicodeDecodeError) as error:
-        raise FastaError(f"{path} is not a FASTA file ({_after(last)}): {error}") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FastaError(
-            f"{path} is a truncated or corrupt gzip file ({_after(last)}): {error}. Copy or download it again."
-        ) from error
+        raise FastaError(f"{source} is not a FASTA file ({_after(last)}): {error}") from error
+    except DamagedFileError as error:
+        raise damaged(source, last, error) from error
+
+
+def damaged(source: object, last: str | None, error: DamagedFileError) -> FastaError:
+    """The error of a file that cannot be decompressed behind its record `last`."""
+    return FastaError(f"{source} is {error} ({_after(last)}): {error.reason}. Copy or download it again.")
 
 
 def _after(name: str | None) -> str:
     return "before the first complete record" if name is None else f"after record {name}"
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise FastaError(f"There is no FASTA file {path}. Check the path.")
-    if path.is_dir():
-        raise FastaError(f"{path} is a directory, but a FASTA file is needed. Name the files in it.")
-    with open(path, "rb") as file:
-        head = file.read(18)
-        if not head:
-            raise FastaError(f"{path} is empty (0 bytes). Was the download interrupted?")
-        if path.suffix in (".gz", ".bgz") and head[:2] != b"\x1f\x8b":
-            raise FastaError(f"{path} is named like a gzip file but is none. Rename it without {path.suffix}.")
-        if head[:4] == _BGZF_END[:4] and head[12:14] == b"BC":
-            # subtle: a bgzip file cut between two blocks decompresses without complaint; only its end block tells
-            file.seek(-min(len(_BGZF_END), path.stat().st_size), 2)
-            if file.read() != _BGZF_END:
-                raise FastaError(
-                    f"{path} is a truncated bgzip file: its end-of-file block is missing. Copy or download it again."
-                )
 
 
 def _labels(paths: list[Path]) -> list[str]:
@@ -157,12 +169,7 @@ class GenomeBases:
         Raises:
             FastaError: as `read_fasta`; also no file at all, or one file given twice.
         """
-        paths = [Path(path) for path in ([paths] if isinstance(paths, (str, PathLike)) else paths)]
-        if not paths:
-            raise FastaError("No FASTA file was given; at least one is needed.")
-        twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
-        if twice:
-            raise FastaError(f"{twice[0]} was given twice. Name every FASTA file once.")
+        paths = check_fasta_files(paths)
         # subtle: a bytearray grows in place, so that the peak is the genome itself and not twice its size
         buffer, names, lengths, inputs = bytearray(), [], [], []
         with tqdm(desc="Reading FASTA", unit="base", unit_scale=True, disable=not progress) as bar:

@@ -6,8 +6,6 @@ never a contig.
 All coordinates are 0-based and half-open.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -16,7 +14,8 @@ import numpy as np
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 
-from .fasta import FastaError, _after, _check_file
+from .fasta import FastaError, _after, damaged, open_fasta
+from .input_files import DamagedFileError
 
 
 _CHUNK_BYTES = 1 << 18
@@ -37,35 +36,35 @@ _TABLE = _translation()
 
 
 class FastaStream:
-    """Iterates over the blocks of a FASTA file, plain or gzip/bgzip-compressed: `(contig, start, ids)`.
+    """Iterates over the blocks of a FASTA file, plain or compressed: `(contig, start, ids)`.
 
     `contig` is the first word of the header, `ids` are nucleotide ids 0-4, read-only `uint8` of shape
     `(block_length,)`, or shorter at the end of a contig. Every contig gives at least one block, and its blocks follow
     each other without gaps.
 
     Args:
-        path: `.fa`, `.fasta`, `.fna`, with or without `.gz`.
+        path: what `read_fasta` takes.
         block_length: bases of a block.
 
     Raises:
-        FastaError: while it is read, where `read_fasta` raises it: no such file; an empty, truncated or corrupt file;
-            not FASTA; a record without a name or without bases; two records of one name; a character that is no
-            nucleotide (names its 0-based position). Blocks before that place have been given by then.
+        FastaError: while it is read, where `read_fasta` raises it. Blocks before that place have been given by then.
     """
 
     def __init__(self, path: str | PathLike, block_length: int = 65_536):
         if block_length < 1:
             raise ValueError(f"block_length is {block_length}, but at least 1 base is needed.")
         self.path, self.block_length = Path(path), block_length
-        self.size = 0
-        self._raw = None
+        self._input = open_fasta(self.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, as it lies on the disk; 0 before it is opened."""
+        return self._input.size
 
     @property
     def consumed(self) -> int:
         """Bytes of the file, as it lies on the disk, that have been read so far."""
-        if self._raw is None:
-            return 0
-        return self.size if self._raw.closed else self._raw.tell()
+        return self._input.consumed
 
     @property
     def fraction(self) -> float:
@@ -73,8 +72,6 @@ class FastaStream:
         return self.consumed / self.size if self.size else 0.0
 
     def __iter__(self) -> Iterator[tuple[str, int, np.ndarray]]:
-        _check_file(self.path)
-        self.size = self.path.stat().st_size
         parser = _Parser(self.path)
         contig, start, waiting = None, 0, bytearray()
         for name, ids in self._records(parser):
@@ -94,19 +91,13 @@ class FastaStream:
 
     def _records(self, parser: "_Parser") -> Iterator[tuple[str, bytes]]:
         """The name of a record and the ids of some of its bases, in order."""
-        with open(self.path, "rb") as self._raw:
-            # the first bytes decide, as in `read_fasta`, and not the file's name
-            compressed = self._raw.read(2) == b"\x1f\x8b"
-            self._raw.seek(0)
-            file = gzip.GzipFile(fileobj=self._raw) if compressed else self._raw
+        self._input = open_fasta(self.path)
+        with self._input as content:
             try:
-                while chunk := file.read(_CHUNK_BYTES):
+                while chunk := content.read(_CHUNK_BYTES):
                     yield from parser.feed(chunk)
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise FastaError(
-                    f"{self.path} is a truncated or corrupt gzip file ({_after(parser.last)}): {error}. Copy or "
-                    "download it again."
-                ) from error
+            except DamagedFileError as error:
+                raise damaged(self.path, parser.last, error) from error
         parser.finish()
 
 

@@ -11,7 +11,6 @@ was lost or damaged since is made again by the same call.
 import hashlib
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -27,7 +26,7 @@ from .. import __version__
 from ..files import check_fields, replacing, write_json
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
-from .fasta import FastaError, _check_file
+from .fasta import FastaError, check_fasta_files
 from .genome_codes import (
     MANIFEST,
     SPLIT,
@@ -63,7 +62,7 @@ def write_genome_codes(
     Shards of finished codes that are lost or damaged are made again as well.
 
     Args:
-        paths: FASTA files, plain or gzip/bgzip-compressed.
+        paths: FASTA files, as `read_fasta` takes them.
         output: the directory to write.
         tokenizer: a `VQDNATokenizer`.
         workers: number of processes that encode; it may differ between the parts of one run. Or open `CodeWorkers`,
@@ -83,7 +82,7 @@ def write_genome_codes(
         ValueError: a size or number of workers out of range.
         ChildProcessError: a worker died.
     """
-    paths, output = _checked([paths] if isinstance(paths, (str, PathLike)) else paths), Path(output)
+    paths, output = check_fasta_files(paths), Path(output)
     codec = tokenizer.codec
     workers = CodeWorkers.of(tokenizer, workers)
     if piece_length < max(1, codec.config.halo) or shard_pieces < 1:
@@ -133,18 +132,6 @@ def _is_there(output: Path) -> bool:
     except GenomeCodesError:
         return False
     return True
-
-
-def _checked(paths: list[str | PathLike]) -> list[Path]:
-    paths = [Path(path) for path in paths]
-    if not paths:
-        raise FastaError("No FASTA file was given; at least one is needed.")
-    twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
-    if twice:
-        raise FastaError(f"{twice[0]} was given twice. Name every FASTA file once.")
-    for path in paths:
-        _check_file(path)
-    return paths
 
 
 def _describe(path: Path) -> dict:

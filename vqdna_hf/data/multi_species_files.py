@@ -4,12 +4,10 @@ A file is a `GenomeFile`; files of the Hub are read while they arrive and not ke
 lie in them from end to end.
 """
 
-import gzip
 import io
 import time
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -22,8 +20,9 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from ..modeling.nucleotides_vqdna import bases_to_ids
-from .fasta import FastaError, _records, read_fasta
-from .species import FASTA_SUFFIXES, find_fasta
+from .fasta import FastaError, damaged, open_fasta, parse_fasta
+from .input_files import Content, DamagedFileError
+from .species import FASTA_NAMES, FASTA_SUFFIXES, find_fasta
 from .species_names import own_name, species_of_header
 
 
@@ -34,7 +33,6 @@ _PARQUET_REVISION = "refs/convert/parquet"
 _WAITS = (0.5, 1.0, 2.0)
 # answers that another request would not change
 _FINAL = (401, 403, 404, 410)
-_PACKED = (".gz", ".bgz")
 
 
 class GenomeSourceError(ValueError):
@@ -83,7 +81,7 @@ def _list_directory(directory: Path) -> tuple[list[GenomeFile], list[str]]:
     if not paths:
         there = ", ".join(sorted(path.name for path in directory.iterdir())[:10]) or "nothing"
         raise GenomeSourceError(
-            f"{directory} has no FASTA files ({', '.join(FASTA_SUFFIXES)}), in folders neither. It holds: {there}."
+            f"{directory} has no FASTA files ({FASTA_NAMES}), in folders neither. It holds: {there}."
         )
     lists = [(directory / name).read_text(encoding="utf-8") for name in LISTS if (directory / name).is_file()]
     return [GenomeFile(path, root=str(directory)) for path in paths], lists
@@ -119,7 +117,7 @@ def _list_repository(repository: str, revision: str | None, token) -> tuple[list
         ) from error
     if not found:
         raise GenomeSourceError(
-            f"{repository} holds no FASTA files ({', '.join(FASTA_SUFFIXES)}) and no Parquet files, and the Hub has "
+            f"{repository} holds no FASTA files ({FASTA_NAMES}) and no Parquet files, and the Hub has "
             f"not converted it ({_PARQUET_REVISION}). It holds: {', '.join(others[:10]) or 'nothing'}. Loading "
             "scripts are not run: download the genomes that its lists name, and give their directory."
         )
@@ -201,45 +199,29 @@ class _HubFile(io.RawIOBase):
         self._chunks, self._chunk = None, b""
 
 
-class _Letters(io.BufferedReader):
-    """A file of the Hub that messages call by its name."""
-
-    def __str__(self) -> str:
-        return self.raw.name
-
-
-class _PackedLetters(gzip.GzipFile):
-    """The same, gzip-compressed."""
-
-    def __init__(self, raw: _HubFile):
-        super().__init__(fileobj=io.BufferedReader(raw, 2**20), mode="rb")
-        self._raw = raw
-
-    def __str__(self) -> str:
-        return self._raw.name
-
-    def close(self):
-        super().close()
-        self._raw.close()
-
-
-def _open_hub(file: GenomeFile, token) -> io.BufferedIOBase:
-    raw = _HubFile(file, token)
-    return _PackedLetters(raw) if file.path.lower().endswith(_PACKED) else _Letters(raw)
+@contextmanager
+def _open(file: GenomeFile, token) -> Iterator[Content]:
+    """The bytes of a FASTA file behind its compression."""
+    if file.repository is None:
+        with open_fasta(str(file)) as content:
+            yield content
+        return
+    with _HubFile(file, token) as raw:
+        try:
+            content = Content(io.BufferedReader(raw, 2**20))
+        except DamagedFileError as error:
+            raise damaged(file, None, error) from error
+        yield content
 
 
 def first_header(file: GenomeFile, token) -> str:
     """The first line of a FASTA file without its `>`; empty where there is none."""
-    if file.repository is not None:
-        opened = _open_hub(file, token)
-    else:
-        opened = (gzip.open if file.path.lower().endswith(_PACKED) else open)(str(file), "rb")
-    with opened as letters:
-        try:
-            return letters.readline(10_000).decode("utf-8", errors="replace").removeprefix(">").strip()
-        # reading the file says what is wrong with it
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            return ""
+    try:
+        with _open(file, token) as content:
+            return content.readline(10_000).decode("utf-8", errors="replace").removeprefix(">").strip()
+    # reading the file says what is wrong with it
+    except (FastaError, DamagedFileError):
+        return ""
 
 
 def read_contigs(file: GenomeFile, token) -> Iterator[tuple[str, np.ndarray]]:
@@ -249,21 +231,8 @@ def read_contigs(file: GenomeFile, token) -> Iterator[tuple[str, np.ndarray]]:
         FastaError: as `read_fasta`.
         ConnectionError: the Hub does not deliver the file; names it and the byte.
     """
-    if file.repository is None:
-        yield from read_fasta(str(file))
-        return
-    seen = set()
-    with _open_hub(file, token) as letters:
-        for name, sequence in _records(letters):
-            if name in seen:
-                raise FastaError(f"{letters} has two records named {name!r}.")
-            seen.add(name)
-            try:
-                yield name, bases_to_ids(sequence, where=f"record {name} of {letters}")
-            except ValueError as error:
-                raise FastaError(str(error)) from None
-        if not seen:
-            raise FastaError(f"{letters} holds no FASTA record.")
+    with _open(file, token) as content:
+        yield from parse_fasta(content, file)
 
 
 def read_parquet(file: GenomeFile, wanted: Iterable[str] | None, token) -> Iterator[tuple[str, str, int, np.ndarray]]:

@@ -31,12 +31,10 @@ from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
-import dnaio
 import numpy as np
-import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from .fasta import FastaError, _check_file
+from .fasta import FastaError, fasta_records, open_fasta
 from .tasks import SPLITS
 
 
@@ -77,7 +75,7 @@ def read_lineages(path: str | PathLike) -> dict[str, dict[str, str]]:
     """The aligned genomes of each class.
 
     Args:
-        path: FASTA named by lineage (first word of a header), plain, gzip (`.gz`) or Zstandard (`.zst`).
+        path: FASTA named by lineage (first word of a header), plain or compressed, as `read_fasta` takes it.
 
     Returns:
         class -> lineage -> aligned letters, upper case, all of one length; classes in the order of `CLASSES`, only
@@ -121,18 +119,9 @@ def read_lineages(path: str | PathLike) -> dict[str, dict[str, str]]:
 
 def _records(path: Path) -> Iterator[tuple[str, str]]:
     """Name and letters, in upper case, of each record."""
-    _check_file(path)
-    try:
-        # pyarrow knows all three kinds of file, so that .zst needs no library of its own
-        compression = {".zst": "zstd", ".gz": "gzip"}.get(path.suffix)
-        with (
-            pa.input_stream(str(path), compression=compression) as stream,
-            dnaio.open(stream, fileformat="fasta", open_threads=0) as reader,
-        ):
-            for record in reader:
-                yield (record.name.split() or [""])[0], record.sequence.upper()
-    except (dnaio.FileFormatError, OSError, UnicodeDecodeError) as error:
-        raise FastaError(f"{path} cannot be read as FASTA: {error}. Copy or download it again.") from error
+    with open_fasta(path) as content:
+        for lineage, sequence in fasta_records(content, path):
+            yield lineage, sequence.upper()
 
 
 def load_sarscov2(

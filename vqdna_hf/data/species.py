@@ -9,6 +9,7 @@ Splits are by contig: no contig gives windows to two of them. Positions are 0-ba
 
 import json
 import logging
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from tqdm.auto import tqdm
 
 from ..modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
-from .fasta import read_fasta
+from .fasta import FastaError, read_fasta
+from .input_files import PACKED_SUFFIXES, check_file
 from .species_windows import Contig, Stretch, assign_splits, count_room, draw_windows, scan_genome
 from .tasks import SPLITS, TaskDataError
 
@@ -32,7 +34,8 @@ logger = logging.getLogger(__name__)
 HYENADNA_DEV_CONTIGS = ("1", "3", "12", "13")
 HYENADNA_TEST_CONTIGS = ("5", "7", "9", "10", "11")
 MAX_LENGTH = 1_000_000
-FASTA_SUFFIXES = tuple(name + packed for name in (".fa", ".fasta", ".fna") for packed in ("", ".gz", ".bgz"))
+FASTA_NAMES = ".fa, .fasta, .fna, also compressed"
+FASTA_SUFFIXES = tuple(name + packed for name in (".fa", ".fasta", ".fna") for packed in ("", *PACKED_SUFFIXES))
 # bases held at a time when sequences are written
 _BATCH_BASES = 2**25
 
@@ -193,11 +196,12 @@ def find_genomes(
     owners = {}
     for species, paths in files.items():
         for path in paths:
-            if path.resolve() in owners:
+            place = os.path.realpath(path)
+            if place in owners:
                 raise TaskDataError(
-                    f"{path} is given for {owners[path.resolve()]} and again for {species}. Name every file once."
+                    f"{path} is given for {owners[place]} and again for {species}. Name every file once."
                 )
-            owners[path.resolve()] = species
+            owners[place] = species
     return files
 
 
@@ -213,13 +217,13 @@ def find_fasta(directory: Path) -> list[Path]:
 
 def bare_name(path: Path) -> str:
     """The name of a folder, or of a FASTA file without its suffixes."""
-    return next((path.name[: -len(s)] for s in FASTA_SUFFIXES[::-1] if path.name.lower().endswith(s)), path.name)
+    return next((path.name[: -len(s)] for s in FASTA_SUFFIXES if path.name.lower().endswith(s)), path.name)
 
 
 def _files_of(species: str, place: Path) -> list[Path]:
-    files = find_fasta(place) if place.is_dir() else [place]
+    files = find_fasta(place) if place.is_dir() else [check_file(place, "FASTA file", FastaError)]
     if not files:
-        raise TaskDataError(f"{place}, given for {species}, holds no FASTA files ({', '.join(FASTA_SUFFIXES)}).")
+        raise TaskDataError(f"{place}, given for {species}, holds no FASTA files ({FASTA_NAMES}).")
     return files
 
 

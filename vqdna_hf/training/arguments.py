@@ -49,7 +49,7 @@ class RunArguments(Arguments):
 class TrainTokenizerArguments(RunArguments):
     """Stage 1: learn a vocabulary from FASTA files."""
 
-    fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
+    fasta: list[str] = option([], "FASTA file, plain or compressed; give it once per file")
     preset: str = option("small", "architecture: paper-vq, paper-hrq, small, or tiny, which is for tests")
     recipe: str = option("default", "default, or paper: Appendix A's optimizer, and no hidden bases")
     quantizer: str | None = option(None, "vq, rq or hrq, instead of the preset's")
@@ -72,7 +72,7 @@ class TrainTokenizerArguments(RunArguments):
 class TokenizeArguments(Arguments):
     """Stage 2, first part: store windows of FASTA files, with codes on request; or the codes of whole contigs."""
 
-    fasta: list[str] = option([], "FASTA file, plain or gzip; give it once per file")
+    fasta: list[str] = option([], "FASTA file, plain or compressed; give it once per file")
     output: str = required("directory to write")
     tokenizer: str | None = option(
         None,
