@@ -1,4 +1,4 @@
-"""Every reader of FASTA gives one answer: what is compressed is read, what is damaged or no file is named for what it is."""
+"""Every reader of FASTA gives one answer: what is compressed is read, and what is damaged or no file is named so."""
 
 import bz2
 import gzip

@@ -86,7 +86,7 @@ def test_a_missing_dev_split_is_carved_out_of_train(tmp_path, caplog):
     rows = random_rows(1000)
     with caplog.at_level(logging.WARNING):
         dataset, info = load_task_files(write_task(tmp_path, train=rows + rows[:300], dev=None, test=rows[:2]))
-    assert "no dev file" in caplog.text and str(info.counts["dev"]) in caplog.text
+    assert "no dev split" in caplog.text and str(info.counts["dev"]) in caplog.text
     train, dev = ({tuple(ids) for ids in dataset[split]["nucleotide_ids"]} for split in ("train", "dev"))
     assert not train & dev and len(train | dev) == 1000
     assert 70 < len(dev) < 130
@@ -165,10 +165,10 @@ def test_missing_and_doubled_files_are_refused(tmp_path):
     [
         ("train.csv", b"", "is empty"),
         ("train.csv", b"seq,label\nACGT,0\n", "no column 'sequence'; it has 'seq', 'label'"),
-        ("train.csv", b"sequence,label\nACGT,0\nAC,1,2,3\n", "cannot be read as a table"),
+        ("train.csv", b"sequence,label\nACGT,0\nAC,1,2,3\n", "row 2: there are 4 fields"),
         ("train.csv", b"sequence,label\n\xff\xfe,0\n", "cannot be read as a table"),
-        ("train.csv.gz", gzip.compress(b"sequence,label\nACGT,0\n" * 100, mtime=0)[:-10], "cannot be read as a table"),
-        ("train.csv.gz", b"sequence,label\nACGT,0\n", "cannot be read as a table"),
+        ("train.csv.gz", gzip.compress(b"sequence,label\nACGT,0\n" * 100, mtime=0)[:-10], "truncated or corrupt gzip"),
+        ("train.csv.gz", b"sequence,label\nACGT,0\n", "named like a gzip file"),
         ("train.parquet", b"sequence,label\nACGT,0\n", "cannot be read as a table"),
     ],
 )

@@ -125,8 +125,10 @@ def check_ablations(specification: Specification, tasks: dict[str, TaskData], ou
                     before = read_json(path)["settings"]
                     now = _settings(specification, study, variant, tasks[study.task])
                     different = [name for name, value in now.items() if before.get(name, value) != value]
+                    # a record without it is of a dev split that was taken otherwise
+                    different += ["dev_split"] if now.keys() & {"dev_split"} - before.keys() else []
                     if different:
-                        changes = "; ".join(f"{name}: {before[name]} then, {now[name]} now" for name in different)
+                        changes = "; ".join(f"{name}: {before.get(name)} then, {now[name]} now" for name in different)
                         raise ValueError(
                             f"{path} was measured with other settings ({changes}). Remove it to measure it again, or "
                             "choose another output."
@@ -143,6 +145,7 @@ def _settings(specification: Specification, study: Study, variant: Variant, task
         "rows": task.counts,
         "window": specification.window,
         "fasta": [Path(path).name for path in specification.fasta],
+        **({"dev_split": task.carved} if task.carved else {}),
     }
 
 

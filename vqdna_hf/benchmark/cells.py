@@ -63,6 +63,8 @@ def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> d
     }
     if _reads_whole(settings["points"], cell, task):
         settings["training_sequences"] = "whole"
+    if task.carved is not None:
+        settings["dev_split"] = task.carved
     if isinstance(cell.model.vocabulary, str):
         settings["vocabulary"] = describe(next(m for m in specification.models if m.name == cell.model.vocabulary))
     if cell.model.encoder is None:

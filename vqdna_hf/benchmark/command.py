@@ -1,6 +1,7 @@
 """`vqdna benchmark`: tasks x models x modes x seeds from one file, a JSON file for every finished cell, tables."""
 
 import logging
+import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +50,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
     PartialState(cpu=not torch.cuda.is_available())
     part, parts = _part(arguments.part)
     specification = read_specification(arguments.file, to_run=not arguments.tables_only)
-    output, cells = Path(arguments.output).resolve(), list_cells(specification)
+    output, cells = Path(os.path.realpath(arguments.output)), list_cells(specification)
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
     if not arguments.tables_only:

@@ -1,6 +1,5 @@
 """The rows a benchmark trains on and scores: loaded, checked and cut once, before anything is trained."""
 
-import logging
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,14 @@ from tqdm.auto import tqdm
 from ..analysis.audit import clean_test_rows
 from ..data import get_task, load_task, load_task_files
 from ..data.catalogue import class_names
-from ..data.tasks import MULTI_LABEL, REGRESSION, SPLITS
-from ..modeling.nucleotides_vqdna import ids_to_bases
+from ..data.tasks import MULTI_LABEL, REGRESSION, SPLITS, carve_dev
+from ..modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 from ..training.classifier import label_maps
 from .entries import Specification, TaskEntry
 
 
-logger = logging.getLogger(__name__)
+# in the settings of cells, so that scores of two dev splits are not put side by side
+CARVED = "a tenth of train, by BLAKE2b of its nucleotide ids"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class TaskData:
         clean (`np.ndarray` of `bool`, shape `(test rows,)`): test rows that are neither in the whole train or dev
             split nor copies of each other (see `clean_test_rows`); None where labels are several a row.
         whole: rows of each split before they were cut.
+        carved: how dev was taken from train, where the catalogue's task has none.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TaskData:
     test: Split
     clean: np.ndarray | None
     whole: dict[str, int] = field(hash=False)
+    carved: str | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -84,6 +86,7 @@ def load_tasks(specification: Specification) -> dict[str, TaskData]:
 
 
 def _load(entry: TaskEntry, specification: Specification) -> TaskData:
+    carved = None
     if entry.data is None:
         task = get_task(entry.name)
         rows = load_task(entry.name, specification.data_dir)
@@ -92,6 +95,7 @@ def _load(entry: TaskEntry, specification: Specification) -> TaskData:
         labels = max(len(classes), 1)
         if "dev" not in splits:
             splits |= _carve(entry.name, splits["train"])
+            carved = CARVED
     else:
         rows, info = load_task_files(entry.data, name=entry.name)
         splits = {
@@ -111,13 +115,14 @@ def _load(entry: TaskEntry, specification: Specification) -> TaskData:
     cut = {"train": specification.train_rows, "dev": specification.dev_rows}
     for name, limit in cut.items():
         splits[name] = splits[name].take(chosen_rows(entry.name, name, whole[name], limit))
-    return TaskData(entry.name, family, metric, problem, labels, classes, **splits, clean=clean, whole=whole)
+    return TaskData(
+        entry.name, family, metric, problem, labels, classes, **splits, clean=clean, whole=whole, carved=carved
+    )
 
 
 def _carve(name: str, train: Split) -> dict[str, Split]:
-    """A tenth of train as dev, by a hash of the sequence alone, so that copies stay together."""
-    dev = np.array([zlib.crc32(sequence.upper().encode()) % 10 == 0 for sequence in train.sequences])
-    logger.warning("%s has no dev split: %d of its %d training rows are dev.", name, dev.sum(), dev.size)
+    """A tenth of train as dev: the rows that fine-tuning on the task's directory takes, too."""
+    dev = carve_dev([bases_to_ids(sequence) for sequence in train.sequences], name)
     return {"train": train.take(np.flatnonzero(~dev)), "dev": train.take(np.flatnonzero(dev))}
 
 

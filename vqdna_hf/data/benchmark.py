@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
 
-from ..modeling.nucleotides_vqdna import bases_to_ids
 from .catalogue import Task, get_task, own_classes
-from .tasks import _COLUMNS, _SUFFIXES, SPLITS, TaskDataError, _read_table
+from .task_files import SPLITS, TaskDataError, check_columns, find_split, read_table
+from .tasks import check_float32, sequence_ids
 
 
 logger = logging.getLogger(__name__)
@@ -69,11 +69,7 @@ def find_directory(task: Task, data_dir: str | PathLike) -> Path | None:
     if task.family == "SC" and own_classes(data_dir):
         return Path(data_dir)
     folders = (Path(data_dir) / above / name for above in ("", "GUE") for name in names)
-    return next((folder for folder in folders if any(_find(folder, split) for split in SPLITS)), None)
-
-
-def _find(directory: Path, split: str) -> Path | None:
-    return next((path for suffix in _SUFFIXES if (path := directory / f"{split}{suffix}").is_file()), None)
+    return next((folder for folder in folders if any(find_split(folder, split) for split in SPLITS)), None)
 
 
 def _read_files(task: Task, data_dir: Path) -> tuple[dict[str, pd.DataFrame], str]:
@@ -89,8 +85,8 @@ def _read_files(task: Task, data_dir: Path) -> tuple[dict[str, pd.DataFrame], st
             f"There are no files of {task.name} in {data_dir}. Expected {data_dir / task.name}/train.csv, dev.csv and "
             f"test.csv, or the same below {data_dir / 'GUE'}."
         )
-    paths = {split: path for split in SPLITS if (path := _find(directory, split))}
-    return {split: _read_table(path) for split, path in paths.items()}, str(directory)
+    paths = {split: path for split in SPLITS if (path := find_split(directory, split))}
+    return {split: read_table(path) for split, path in paths.items()}, str(directory)
 
 
 def _read_hub(task: Task, hub_repo: str | PathLike | None) -> tuple[dict[str, pd.DataFrame], str]:
@@ -100,24 +96,13 @@ def _read_hub(task: Task, hub_repo: str | PathLike | None) -> tuple[dict[str, pd
     dataset = load_dataset(str(repository), task.hub_config or task.name.replace("/", "_"))
     dataset = {"dev" if split == "validation" else split: rows for split, rows in dataset.items()}
     for split, rows in dataset.items():
-        missing = [column for column in _COLUMNS if column not in rows.column_names]
-        if missing:
-            raise TaskDataError(
-                f"{split} of {task.name} in {repository} has no column {' and no column '.join(map(repr, missing))}; "
-                f"it has {', '.join(map(repr, rows.column_names))}."
-            )
+        check_columns(rows.column_names, f"{split} of {task.name} in {repository}")
     return {split: dataset[split].to_pandas() for split in SPLITS if split in dataset}, str(repository)
 
 
 def _check_rows(task: Task, table: pd.DataFrame, where: str) -> None:
     """Check every sequence and label; turns the labels into numbers, in place."""
-    for row, sequence in enumerate(table["sequence"], start=1):
-        if not isinstance(sequence, str) or not sequence:
-            raise TaskDataError(f"{where}, row {row}: the sequence is empty ({sequence!r}).")
-        try:
-            bases_to_ids(sequence, where=f"{where}, row {row}: the sequence")
-        except ValueError as error:
-            raise TaskDataError(str(error)) from None
+    sequence_ids(table["sequence"], where)
     labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~np.isfinite(labels)
     if task.classes:
@@ -128,6 +113,7 @@ def _check_rows(task: Task, table: pd.DataFrame, where: str) -> None:
         raise TaskDataError(
             f"{where}, row {row + 1}: the label is {table['label'].iloc[row]!r}, but it must be {allowed}."
         )
+    check_float32({"": labels}, {"": where})
     table["label"] = labels
 
 

@@ -27,7 +27,7 @@ PACKED_SUFFIXES = tuple(_SUFFIXES)
 _UNPACK = "Unpack it, or pack its content with gzip, bzip2, xz or zstd."
 # what is known by its first bytes and not read, and what to do with it
 _OTHERS = {
-    b"PK\x03\x04": ("a ZIP archive", _UNPACK),
+    b"PK\x03\x04": ("a ZIP archive, as workbooks of Excel are, too", f"{_UNPACK} Save a workbook as CSV (UTF-8)."),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
     b"\x1f\x9d": ("compressed by `compress` (.Z)", _UNPACK),
     b"\x04\x22\x4d\x18": ("compressed by LZ4", _UNPACK),

@@ -5,10 +5,10 @@ names the file, the row and the value; nothing is dropped or repaired in silence
 header.
 """
 
-import gzip
 import hashlib
 import logging
-import zlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,25 +16,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, List, Value
+from datasets import Dataset, DatasetDict, DatasetInfo, Features, List, Value
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+
+from .task_files import SPLITS, TaskDataError, find_splits, read_table
 
 
 logger = logging.getLogger(__name__)
 
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
-SPLITS = ("train", "dev", "test")
-
-_SUFFIXES = (".csv", ".csv.gz", ".parquet")
-_COLUMNS = ("sequence", "label")
 # one sequence in this many goes to a dev split that is carved out of train
 _CARVE = 10
+# classes are exact in 64-bit floating point up to here
+_MOST_CLASSES = 2**53
+# a column of lists has 32-bit offsets within a chunk
+_MAX_CHUNK_BASES = 2**31 - 1
+# what `float` takes and nobody means, as 0_1 and digits of other scripts, is no number here
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.IGNORECASE)
 _LABEL_TYPES = {SINGLE_LABEL: Value("int64"), REGRESSION: Value("float32"), MULTI_LABEL: List(Value("float32"))}
-
-
-class TaskDataError(ValueError):
-    """Task files that cannot be used; the message names the file, the row (from 1) and the value."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def load_task_files(
 ) -> tuple[DatasetDict, TaskInfo]:
     """Load the splits of a task from `train`, `dev` and `test` files (`.csv`, `.csv.gz` or `.parquet`).
 
+    The dev file may be called `validation`, `valid`, `val` or `eval` as well, and names may be in upper or lower case.
     The columns `sequence` and `label` are read, others ignored. A label is an integer (a class, 0 to n-1), any other
     number (regression), or numbers 0 and 1 joined by semicolons (multi-label: `"0;1;0"`). Without a dev file, a tenth
     of the train sequences becomes dev, chosen by a fixed hash of the sequence; copies of a sequence stay together.
@@ -76,20 +78,21 @@ def load_task_files(
         `labels` (`int64`; `float32` for regression; a list of `float32` for multi-label), and the `TaskInfo`.
 
     Raises:
-        TaskDataError: a file is missing, empty or unreadable; a column is missing; a sequence is empty or not DNA; a
+        TaskDataError: a file is missing, empty or unreadable, or there twice; a column is missing, or there twice;
+            a row has more or fewer fields than the header; a sequence is empty or not DNA; a
             label is missing, not a number, not of the problem's kind, or outside the classes of train.
     """
     directory = Path(directory)
     if problem not in (None, *_LABEL_TYPES):
         raise ValueError(f"problem is {problem!r}, but it must be one of {', '.join(_LABEL_TYPES)}, or None.")
-    paths = {split: _find(directory, split) for split in SPLITS}
-    tables = {split: _read_table(path) for split, path in paths.items() if path is not None}
-    sequences = {split: _to_ids(table["sequence"], paths[split]) for split, table in tables.items()}
+    paths = find_splits(directory)
+    tables = {split: read_table(path) for split, path in paths.items() if path is not None}
+    sequences = {split: sequence_ids(table["sequence"], str(paths[split])) for split, table in tables.items()}
     labels = {split: _parse_labels(table["label"], paths[split]) for split, table in tables.items()}
     problem = problem or _infer_problem(labels)
     num_labels = _check_labels(labels, paths, problem)
     if "dev" not in tables:
-        _carve_dev(sequences, labels, paths["train"])
+        _move_dev(sequences, labels, paths["train"])
     features = Features({"nucleotide_ids": List(Value("uint8")), "labels": _LABEL_TYPES[problem]})
     dataset = DatasetDict({split: _to_dataset(sequences[split], labels[split], features) for split in SPLITS})
     lengths = [ids.size for split in SPLITS for ids in sequences[split]]
@@ -98,61 +101,43 @@ def load_task_files(
     return dataset, TaskInfo(name or directory.resolve().name, problem, num_labels, counts, spread)
 
 
-def _find(directory: Path, split: str) -> Path | None:
-    if not directory.is_dir():
-        raise TaskDataError(f"There is no task directory {directory}. It should hold train.csv, dev.csv and test.csv.")
-    found = [path for suffix in _SUFFIXES if (path := directory / f"{split}{suffix}").is_file()]
-    if len(found) > 1:
-        raise TaskDataError(f"{directory} has {' and '.join(path.name for path in found)}. Keep one of them.")
-    if not found and split != "dev":
-        there = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
-        raise TaskDataError(
-            f"{directory} has no {split} file ({', '.join(split + suffix for suffix in _SUFFIXES)}). It holds: "
-            f"{there}."
-        )
-    return found[0] if found else None
+def sequence_ids(sequences: Iterable[object], where: str) -> list[np.ndarray]:
+    """Nucleotide ids of every row, `uint8` arrays of shape `(length,)`.
 
+    Args:
+        where: what holds the rows, for messages.
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            # everything as text: pandas would turn labels "NA" and sequences "nan" into missing values
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise TaskDataError(f"{path} is empty. It should start with the line sequence,label.") from None
-    except (
-        pd.errors.ParserError,
-        UnicodeDecodeError,
-        EOFError,
-        gzip.BadGzipFile,
-        zlib.error,
-        pa.ArrowInvalid,
-    ) as error:
-        raise TaskDataError(f"{path} cannot be read as a table: {error}. Write or download it again.") from error
-    missing = [column for column in _COLUMNS if column not in table.columns]
-    if missing:
-        raise TaskDataError(
-            f"{path} has no column {' and no column '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, table.columns))}. Rename the columns to 'sequence' and 'label'."
-        )
-    if table.empty:
-        raise TaskDataError(f"{path} has a header but no rows.")
-    return table
-
-
-def _to_ids(sequences: pd.Series, path: Path) -> list[np.ndarray]:
-    """Nucleotide ids of every row, `uint8` arrays of shape `(length,)`."""
+    Raises:
+        TaskDataError: a row without a sequence, or with one that is not DNA.
+    """
     ids = []
     for row, sequence in enumerate(sequences, start=1):
         if not isinstance(sequence, str) or not sequence:
-            raise TaskDataError(f"{path}, row {row}: the sequence is empty ({sequence!r}). Remove the row.")
+            raise TaskDataError(f"{where}, row {row}: the sequence is empty ({sequence!r}). Remove the row.")
         try:
-            ids.append(bases_to_ids(sequence, where=f"{path}, row {row}: the sequence"))
+            ids.append(bases_to_ids(sequence, where=f"{where}, row {row}: the sequence"))
         except ValueError as error:
-            raise TaskDataError(str(error)) from None
+            raise TaskDataError(_words_advice(sequence, f"{where}, row {row}") or str(error)) from None
     return ids
+
+
+def _words_advice(sequence: str, where: str) -> str | None:
+    """What to do with a sequence that was cut into words; None for any other."""
+    words = sequence.split()
+    if len(words) < 2 or not "".join(words).isalnum():
+        return None
+    k, shown = len(words[0]), " ".join(words[:3])[:60]
+    if k > 1 and all(len(b) == k and a[1:] == b[:-1] for a, b in zip(words, words[1:])):
+        return (
+            f"{where}: the sequence has white space: it is cut into overlapping {k}-mers ({shown}), and only the "
+            "sequence itself is taken, which is the first of them and the last letter of each that follows. In "
+            "Python: `words = text.split(); sequence = words[0] + ''.join(word[-1] for word in words[1:])`. Removing "
+            f"the spaces alone would repeat each base {k} times."
+        )
+    return (
+        f"{where}: the sequence has white space: it is cut into {len(words)} words ({shown}), and only the sequence "
+        "itself is taken. If the words do not overlap, remove the spaces: `sequence = text.replace(' ', '')`."
+    )
 
 
 def _parse_labels(labels: pd.Series, path: Path) -> np.ndarray:
@@ -176,16 +161,30 @@ def _parse_label(label: object, path: Path, row: int) -> list[float]:
     if label is None or any(isinstance(part, str) and not part.strip() for part in parts):
         raise TaskDataError(f"{path}, row {row}: the label is missing ({label!r}).")
     try:
-        values = [float(part) for part in parts]
+        values = [_to_number(part) for part in parts]
     except (TypeError, ValueError):
-        raise TaskDataError(
-            f"{path}, row {row}: label {label!r} is not a number. Number the classes 0, 1, 2, ..."
-        ) from None
+        raise TaskDataError(f"{path}, row {row}: label {label!r} is not a number. {_number_advice(label)}") from None
     if np.isnan(values).any():
         raise TaskDataError(f"{path}, row {row}: the label is missing ({label!r}).")
     if not np.isfinite(values).all() or not values:
         raise TaskDataError(f"{path}, row {row}: label {label!r} is not a finite number.")
     return values
+
+
+def _to_number(part: object) -> float:
+    if isinstance(part, str) and not (_NUMBER.fullmatch(part) or _NO_NUMBER.fullmatch(part)):
+        raise ValueError(part)
+    return float(part)
+
+
+def _number_advice(label: object) -> str:
+    text = str(label)
+    if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text):
+        return f"A decimal number has a point: {text.strip().replace(',', '.')}; several labels a row, semicolons."
+    parts = re.split(r"[\s,|/]+", text.strip(" []()"))
+    if len(parts) > 1 and all(map(_NUMBER.fullmatch, parts)):
+        return f'Several labels a row are joined by semicolons: "{";".join(parts)}".'
+    return "Number the classes 0, 1, 2, ..."
 
 
 def _infer_problem(labels: dict[str, np.ndarray]) -> str:
@@ -201,10 +200,26 @@ def _check_labels(labels: dict[str, np.ndarray], paths: dict[str, Path], problem
         if (values.ndim == 2) != (problem == MULTI_LABEL):
             raise TaskDataError(f"{paths[split]} has {shape}, which does not fit {problem}.")
     if problem == REGRESSION:
+        check_float32(labels, paths)
         return 1
     if problem == MULTI_LABEL:
         return _check_multi_label(labels, paths)
     return _check_classes(labels, paths)
+
+
+def check_float32(labels: dict[str, np.ndarray], places: dict[str, object]):
+    """Make sure that measurements are numbers in 32 bits, too, which is how they are kept.
+
+    Raises:
+        TaskDataError: names the first that is not.
+    """
+    for split, values in labels.items():
+        wrong = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
+        if wrong.size:
+            raise TaskDataError(
+                f"{places[split]}, row {wrong[0] + 1}: label {values[wrong[0]]:g} is beyond what 32 bits hold "
+                "(3.4e38). Scale the measurements."
+            )
 
 
 def _check_multi_label(labels: dict[str, np.ndarray], paths: dict[str, Path]) -> int:
@@ -226,7 +241,7 @@ def _check_multi_label(labels: dict[str, np.ndarray], paths: dict[str, Path]) ->
 
 def _check_classes(labels: dict[str, np.ndarray], paths: dict[str, Path]) -> int:
     for split, values in labels.items():
-        wrong = np.flatnonzero((values != np.rint(values)) | (values < 0))
+        wrong = np.flatnonzero((values != np.rint(values)) | (values < 0) | (values > _MOST_CLASSES))
         if wrong.size:
             raise TaskDataError(
                 f"{paths[split]}, row {wrong[0] + 1}: label {values[wrong[0]]:g} is no class: classes are integers "
@@ -252,28 +267,63 @@ def _check_classes(labels: dict[str, np.ndarray], paths: dict[str, Path]) -> int
     return int(classes.size)
 
 
-def _carve_dev(sequences: dict[str, list], labels: dict[str, np.ndarray], path: Path) -> None:
-    """Move a tenth of train to dev, in place; a sequence's side depends on that sequence alone."""
+def carve_dev(sequences: list[np.ndarray], where: str) -> np.ndarray:
+    """Which training rows are the dev split of a task that has none: a tenth, by a hash of each sequence alone.
+
+    Args:
+        sequences: nucleotide ids of every row.
+        where: what holds the rows, for messages.
+
+    Returns:
+        `np.ndarray` of `bool`, shape `(rows,)`: copies of a sequence are on one side, whatever the other rows are.
+
+    Raises:
+        TaskDataError: fewer than two different sequences.
+    """
     hashes = np.array(
-        [int.from_bytes(hashlib.blake2b(ids.tobytes(), digest_size=8).digest()) for ids in sequences["train"]],
-        dtype=np.uint64,
+        [int.from_bytes(hashlib.blake2b(ids.tobytes(), digest_size=8).digest()) for ids in sequences], dtype=np.uint64
     )
     # the second case: among a handful of rows there may be none below the threshold
     dev = hashes <= max(np.uint64((2**64 - 1) // _CARVE), hashes.min())
     if dev.all():
-        raise TaskDataError(f"{path} has too few different sequences to take a dev split from. Add a dev file.")
-    rows = sequences["train"]
+        raise TaskDataError(f"{where} has too few different sequences to take a dev split from. Add a dev file.")
+    logger.warning(
+        "%s: there is no dev split; %d of the %d train rows, chosen by a hash of the sequence, are the dev split.",
+        where, dev.sum(), dev.size,
+    )  # fmt: skip
+    return dev
+
+
+def _move_dev(sequences: dict[str, list], labels: dict[str, np.ndarray], path: Path) -> None:
+    """Move rows of train to dev, in place."""
+    dev, rows = carve_dev(sequences["train"], str(path)), sequences["train"]
     sequences["dev"] = [rows[i] for i in np.flatnonzero(dev)]
     sequences["train"] = [rows[i] for i in np.flatnonzero(~dev)]
     labels["dev"], labels["train"] = labels["train"][dev], labels["train"][~dev]
-    logger.warning(
-        "%s has no dev file: %d of the %d rows of %s, chosen by a hash of the sequence, are the dev split.",
-        path.parent, dev.sum(), dev.size, path.name,
-    )  # fmt: skip
 
 
 def _to_dataset(sequences: list[np.ndarray], labels: np.ndarray, features: Features) -> Dataset:
-    offsets = np.concatenate([[0], np.cumsum([ids.size for ids in sequences])]).astype(np.int32)
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(sequences)))
-    values = pa.array(labels.tolist()).cast(features["labels"].pa_type) if labels.ndim == 1 else labels.tolist()
-    return Dataset.from_dict({"nucleotide_ids": lists, "labels": values}, features=features)
+    table = pa.table({"nucleotide_ids": to_lists(sequences), "labels": pa.array(labels.tolist())})
+    return Dataset(table.cast(features.arrow_schema), DatasetInfo(features=features))
+
+
+def to_lists(sequences: list[np.ndarray], most: int = _MAX_CHUNK_BASES) -> pa.ChunkedArray:
+    """Arrays of `uint8` as a column of lists, in as many chunks as their 32-bit offsets need.
+
+    Args:
+        most: bases of a chunk.
+
+    Raises:
+        TaskDataError: one sequence alone is longer.
+    """
+    ends = np.cumsum([ids.size for ids in sequences], dtype=np.int64)
+    chunks, first, before = [], 0, 0
+    while first < len(sequences):
+        last = int(np.searchsorted(ends, before + most, side="right"))
+        if last == first:
+            raise TaskDataError(f"Row {first + 1} has {sequences[first].size} bases, but a row holds {most} at most.")
+        offsets = np.concatenate([[0], ends[first:last] - before]).astype(np.int32)
+        values = pa.array(np.concatenate(sequences[first:last]))
+        chunks.append(pa.ListArray.from_arrays(pa.array(offsets), values))
+        first, before = last, int(ends[last - 1])
+    return pa.chunked_array(chunks, type=pa.list_(pa.uint8()))
