@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from datasets import Features, LargeList, List, Value
 
 from vqdna_hf import cli
-from vqdna_hf.data import TaskDataError, load_task_files
+from vqdna_hf.data import TaskDataError, load_task_files, tasks
 from vqdna_hf.data.task_files import find_split, read_table
-from vqdna_hf.data.tasks import _to_dataset, to_lists
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 
 
@@ -280,30 +280,34 @@ def test_what_is_no_file_is_refused_without_waiting(task, tmp_path, capsys):
 # memory
 
 
-def test_chunks_hold_what_32_bit_offsets_can_say():
-    sequences = [np.full(length, length % 5, dtype=np.uint8) for length in (3, 4, 5, 0, 2, 7, 1)]
-    for most in (7, 8, 12, 100):
-        column = to_lists(sequences, most)
-        assert column.to_pylist() == [ids.tolist() for ids in sequences]
-        assert all(len(chunk.flatten()) <= most for chunk in column.chunks)
-    assert to_lists(sequences, 100).num_chunks == 1
-    with pytest.raises(TaskDataError, match="Row 6 has 7 bases, but a row holds 6 at most"):
-        to_lists(sequences, 6)
+def test_lists_count_in_64_bits_where_32_do_not_suffice(task, monkeypatch):
+    whole, _ = load_task_files(task())
+    assert isinstance(whole["train"].features["nucleotide_ids"], List)
+    monkeypatch.setattr(tasks, "_MOST_BASES", 11)
+    wide, info = load_task_files(task())
+    assert isinstance(wide["dev"].features["nucleotide_ids"], LargeList)
+    assert {split: rows.to_dict() for split, rows in wide.items()} == {
+        split: rows.to_dict() for split, rows in whole.items()
+    }
+    for one, other in zip(wide["train"].with_format("numpy"), whole["train"].with_format("numpy")):
+        np.testing.assert_array_equal(one["nucleotide_ids"], other["nucleotide_ids"])
+    assert info.counts == {"train": 3, "dev": 3, "test": 3}
+
+
+def test_the_bound_is_that_of_32_bits():
+    assert isinstance(tasks.list_feature(2**31 - 1), List) and isinstance(tasks.list_feature(2**31), LargeList)
 
 
 @pytest.mark.slow
 def test_more_bases_than_32_bits_can_count():
-    from datasets import Features, List, Value
-
     # one array many times: the column is the only copy
     sequence = np.tile(np.arange(4, dtype=np.uint8), 1 << 25)
-    features = Features({"nucleotide_ids": List(Value("uint8")), "labels": Value("int64")})
-    dataset = _to_dataset([sequence] * 17, np.arange(17.0), features)
-    assert sum(len(chunk.flatten()) for chunk in dataset.data.column("nucleotide_ids").chunks) > 2**31
-    rows = dataset.with_format("numpy")
+    features = Features({"nucleotide_ids": tasks.list_feature(17 * sequence.size), "labels": Value("int64")})
+    rows = tasks._to_dataset([sequence] * 17, np.arange(17.0), features).with_format("numpy")
     for row in (0, 15, 16):
         assert rows[row]["labels"] == row
         np.testing.assert_array_equal(rows[row]["nucleotide_ids"][-8:], [0, 1, 2, 3] * 2)
+    assert len(rows.shuffle(seed=0).select(range(3))[:2]["labels"]) == 2
 
 
 def test_a_table_has_its_two_columns_only(task):

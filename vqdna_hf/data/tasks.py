@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, DatasetInfo, Features, List, Value
+from datasets import Dataset, DatasetDict, DatasetInfo, Features, LargeList, List, Value
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 
@@ -30,8 +30,7 @@ SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_la
 _CARVE = 10
 # classes are exact in 64-bit floating point up to here
 _MOST_CLASSES = 2**53
-# a column of lists has 32-bit offsets within a chunk
-_MAX_CHUNK_BASES = 2**31 - 1
+_MOST_BASES = 2**31 - 1
 # what `float` takes and nobody means, as 0_1 and digits of other scripts, is no number here
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 _NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.IGNORECASE)
@@ -74,7 +73,8 @@ def load_task_files(
         name: the task's name, for example `"tf/0"`; by default that of the directory.
 
     Returns:
-        `DatasetDict` of `train`, `dev`, `test`, in memory, with `nucleotide_ids` (`uint8`, one list a row) and
+        `DatasetDict` of `train`, `dev`, `test`, in memory, with `nucleotide_ids` (`uint8`, one list a row; large lists
+        where a split has 2^31 bases or more) and
         `labels` (`int64`; `float32` for regression; a list of `float32` for multi-label), and the `TaskInfo`.
 
     Raises:
@@ -93,7 +93,8 @@ def load_task_files(
     num_labels = _check_labels(labels, paths, problem)
     if "dev" not in tables:
         _move_dev(sequences, labels, paths["train"])
-    features = Features({"nucleotide_ids": List(Value("uint8")), "labels": _LABEL_TYPES[problem]})
+    kind = list_feature(max(sum(ids.size for ids in rows) for rows in sequences.values()))
+    features = Features({"nucleotide_ids": kind, "labels": _LABEL_TYPES[problem]})
     dataset = DatasetDict({split: _to_dataset(sequences[split], labels[split], features) for split in SPLITS})
     lengths = [ids.size for split in SPLITS for ids in sequences[split]]
     counts = {split: len(sequences[split]) for split in SPLITS}
@@ -303,27 +304,25 @@ def _move_dev(sequences: dict[str, list], labels: dict[str, np.ndarray], path: P
 
 
 def _to_dataset(sequences: list[np.ndarray], labels: np.ndarray, features: Features) -> Dataset:
-    table = pa.table({"nucleotide_ids": to_lists(sequences), "labels": pa.array(labels.tolist())})
-    return Dataset(table.cast(features.arrow_schema), DatasetInfo(features=features))
+    kind = features.arrow_schema.field("nucleotide_ids").type
+    table = pa.table({"nucleotide_ids": to_lists(sequences, kind), "labels": pa.array(labels.tolist())})
+    # subtle: without a name of its own, the table would be copied, several times over, to make one
+    name = hashlib.blake2b(digest_size=8)
+    for array in (*sequences, np.array([ids.size for ids in sequences]), labels):
+        name.update(np.ascontiguousarray(array).data)
+    return Dataset(table.cast(features.arrow_schema), DatasetInfo(features=features), fingerprint=name.hexdigest())
 
 
-def to_lists(sequences: list[np.ndarray], most: int = _MAX_CHUNK_BASES) -> pa.ChunkedArray:
-    """Arrays of `uint8` as a column of lists, in as many chunks as their 32-bit offsets need.
+def list_feature(bases: int) -> List | LargeList:
+    """The type of a column of nucleotide ids: lists count in 32 bits as long as that does for all rows together."""
+    return (List if bases <= _MOST_BASES else LargeList)(Value("uint8"))
 
-    Args:
-        most: bases of a chunk.
 
-    Raises:
-        TaskDataError: one sequence alone is longer.
-    """
-    ends = np.cumsum([ids.size for ids in sequences], dtype=np.int64)
-    chunks, first, before = [], 0, 0
-    while first < len(sequences):
-        last = int(np.searchsorted(ends, before + most, side="right"))
-        if last == first:
-            raise TaskDataError(f"Row {first + 1} has {sequences[first].size} bases, but a row holds {most} at most.")
-        offsets = np.concatenate([[0], ends[first:last] - before]).astype(np.int32)
-        values = pa.array(np.concatenate(sequences[first:last]))
-        chunks.append(pa.ListArray.from_arrays(pa.array(offsets), values))
-        first, before = last, int(ends[last - 1])
-    return pa.chunked_array(chunks, type=pa.list_(pa.uint8()))
+def to_lists(sequences: list[np.ndarray], kind: pa.DataType) -> pa.Array:
+    """Arrays of `uint8` as a column of lists, or of large lists, which count in 64 bits."""
+    wide = pa.types.is_large_list(kind)
+    offsets = np.cumsum([0, *(ids.size for ids in sequences)], dtype=np.int64)
+    array = pa.LargeListArray if wide else pa.ListArray
+    return array.from_arrays(
+        pa.array(offsets, pa.int64() if wide else pa.int32()), pa.array(np.concatenate(sequences))
+    )
