@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 OFFLINE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-newest test-min lock bench style quality cards build clean
+.PHONY: help demo test test-slow test-newest test-min test-upstream lock bench style quality cards build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -40,6 +40,12 @@ test-newest: ## run the fast tests with the newest libraries setup.py allows, in
 test-min: ## run the fast tests with the oldest libraries setup.py allows, in .venv-min
 	PYTEST_ADDOPTS="-W default::FutureWarning:transformers" \
 	  $(MAKE) test VENV=.venv-min LOCK=requirements/oldest.txt PYTHON=python3.11
+
+# The wheel of transformers holds no tests: pip fetches its source distribution, which is unpacked in .upstream.
+test-upstream: $(INSTALLED) ## run transformers' own common tests over our classes (UPSTREAM=5.24.0: of that release)
+	$(BIN)/python -m pip install -q parameterized
+	$(OFFLINE) $(BIN)/python -m pytest -c tests/upstream/pytest.ini -n 2 --dist loadscope tests/upstream \
+	  $(if $(UPSTREAM),--tests-of $(UPSTREAM)) $(PYTEST_ARGS)
 
 # PyTorch is left to TORCH, and what only its CUDA builds need to them. `make lock` keeps what is pinned already where
 # it can; LOCK_ARGS=--upgrade takes the newest of everything.
@@ -70,7 +76,7 @@ build: $(INSTALLED) ## make the sdist and, from it, the wheel
 	$(BIN)/python -m build
 
 clean: ## remove what was made here, except environments
-	rm -rf build dist *.egg-info demo-output .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info demo-output .pytest_cache .ruff_cache .upstream
 	find . -name __pycache__ -not -path './.venv*' -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): setup.py $(LOCK)

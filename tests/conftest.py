@@ -22,6 +22,7 @@ import torch
 
 
 CACHE = os.environ["HF_HOME"]
+collect_ignore = ["upstream"]  # the tests of another project, with a configuration of their own: `make test-upstream`
 torch.set_num_threads(1)
 
 
