@@ -264,3 +264,32 @@ def test_the_order_of_the_classes_is_read_off_a_motif(data_dir, name, pattern, w
         texts = [text[slice(*window)] for text, own in zip(rows["sequence"], rows["label"]) if own == label]
         shares[label] = sum(bool(re.search(pattern, text)) for text in texts) / len(texts)
     assert shares[label_of_motif] > 1.5 * shares[1 - label_of_motif]
+
+
+def test_strings_count_in_64_bits_where_32_do_not_suffice(tmp_path, small_task, monkeypatch):
+    write_splits(tmp_path / "tf/0")
+    whole = load_task("tf/0", tmp_path)
+    monkeypatch.setattr("vqdna_hf.data.tasks._MOST_BASES", 5)
+    wide = load_task("tf/0", tmp_path)
+    assert (whole["train"].features["sequence"].dtype, wide["train"].features["sequence"].dtype) == (
+        "string",
+        "large_string",
+    )
+    assert {split: rows[:] for split, rows in wide.items()} == {split: rows[:] for split, rows in whole.items()}
+
+
+@pytest.mark.parametrize("name", ["validation.csv", "Dev.csv"])
+def test_a_dev_split_has_several_names(tmp_path, small_task, name):
+    directory = write_splits(tmp_path / "tf/0")
+    (directory / "dev.csv").rename(directory / name)
+    assert len(load_task("tf/0", tmp_path)["dev"]) == len(ROWS["dev"])
+    (directory / "val.csv").write_text("sequence,label\nACGT,0\n")
+    with pytest.raises(TaskDataError, match=f"{name} and val.csv|val.csv and {name}"):
+        load_task("tf/0", tmp_path)
+
+
+def test_fields_of_catalogue_files_are_looked_at_as_well(tmp_path, small_task):
+    directory = write_splits(tmp_path / "tf/0")
+    (directory / "train.csv").write_text("sequence,label\nACGT,0,1\n")
+    with pytest.raises(TaskDataError, match='row 1: there are 3 fields.*"0;1"'):
+        load_task("tf/0", tmp_path, check="warn")

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..arguments import BaselineTokenizerArguments
 from ..data import Corpus, GenomeBases, WindowDataset, iter_windows
+from ..data.windows import check_windows
 from ..files import write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..training.recording import find_checkpoint, package_versions
@@ -77,6 +78,7 @@ def training_windows(arguments: BaselineTokenizerArguments) -> tuple[Iterator[st
         return _corpus_windows(corpus, arguments.max_bases, arguments.seed), corpus.manifest.get("inputs")
     genome = GenomeBases.from_fasta(arguments.fasta)
     train, _ = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
+    check_windows(train, arguments.length, 1, "train", "Give FASTA files with known bases.")
     if train.total_bases <= arguments.max_bases:
         return (ids_to_bases(ids) for *_, ids in iter_windows(train, arguments.length)), train.inputs
     schedule = [(0, arguments.length)]

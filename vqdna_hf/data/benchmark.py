@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
 
 from .catalogue import Task, get_task, own_classes
 from .task_files import SPLITS, TaskDataError, check_columns, find_split, read_table
-from .tasks import check_float32, sequence_ids
+from .tasks import check_float32, named_dataset, sequence_ids, string_feature
 
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ def load_task(
         if check == "error":
             raise TaskDataError(f"{message} Download it again, or pass check='warn' to use it as it is.")
         logger.warning("%s", message)
-    features = Features({"sequence": Value("string"), "label": _label_feature(task)})
+    kind = string_feature(max(sum(map(len, table["sequence"])) for table in tables.values()))
+    features = Features({"sequence": kind, "label": _label_feature(task)})
     return DatasetDict({split: _to_dataset(table, features) for split, table in tables.items()})
 
 
@@ -141,4 +143,6 @@ def _label_feature(task: Task) -> ClassLabel | Value:
 def _to_dataset(table: pd.DataFrame, features: Features) -> Dataset:
     labels = table["label"].to_numpy()
     labels = labels.astype(np.int64) if isinstance(features["label"], ClassLabel) else labels.astype(np.float32)
-    return Dataset.from_dict({"sequence": table["sequence"].tolist(), "label": labels}, features=features)
+    sequences = pa.array(table["sequence"].tolist(), features["sequence"].pa_type)
+    content = (*(sequence.encode() + b"\n" for sequence in table["sequence"]), labels)
+    return named_dataset(pa.table({"sequence": sequences, "label": labels}), features, content)

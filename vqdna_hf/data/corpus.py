@@ -40,7 +40,7 @@ from .shards import (
     shard_identity,
     shard_record,
 )
-from .windows import iter_windows
+from .windows import check_windows, iter_windows
 
 
 logger = logging.getLogger(__name__)
@@ -178,8 +178,7 @@ def _shard_path(directory: Path, number: int) -> Path:
 
 
 def _check_sizes(genome: GenomeBases, window: int, min_length: int, shard_windows: int) -> None:
-    if next(iter_windows(genome, window, min_length), None) is None:
-        raise CorpusError(f"No train contig has a window of {min_length} bases, half of them known. Lower min_length.")
+    check_windows(genome, window, min_length, "train", "Lower min_length.", CorpusError)
     most = _MAX_SHARD_BASES // window
     if not 1 <= shard_windows <= most:
         raise ValueError(
@@ -375,7 +374,8 @@ class Corpus:
         """
         if name not in self.splits:
             raise CorpusError(
-                f"The corpus in {self.directory} has no split {name!r}; it has {', '.join(self.splits)}."
+                f"The corpus in {self.directory} has no split {name!r}; it has {', '.join(self.splits)}. A validation "
+                "split has windows of what `vqdna tokenize` held out (--eval-contigs, --eval-fraction)."
             )
         self._check_shards(name, whole=True)
         files = [str(path) for path in self._shards(name)]

@@ -306,16 +306,26 @@ def _move_dev(sequences: dict[str, list], labels: dict[str, np.ndarray], path: P
 def _to_dataset(sequences: list[np.ndarray], labels: np.ndarray, features: Features) -> Dataset:
     kind = features.arrow_schema.field("nucleotide_ids").type
     table = pa.table({"nucleotide_ids": to_lists(sequences, kind), "labels": pa.array(labels.tolist())})
+    return named_dataset(table, features, (*sequences, np.array([ids.size for ids in sequences]), labels))
+
+
+def named_dataset(table: pa.Table, features: Features, content: Iterable[np.ndarray | bytes]) -> Dataset:
+    """A table in memory as a `Dataset`, whose fingerprint follows from `content`."""
     # subtle: without a name of its own, the table would be copied, several times over, to make one
     name = hashlib.blake2b(digest_size=8)
-    for array in (*sequences, np.array([ids.size for ids in sequences]), labels):
-        name.update(np.ascontiguousarray(array).data)
+    for part in content:
+        name.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
     return Dataset(table.cast(features.arrow_schema), DatasetInfo(features=features), fingerprint=name.hexdigest())
 
 
 def list_feature(bases: int) -> List | LargeList:
     """The type of a column of nucleotide ids: lists count in 32 bits as long as that does for all rows together."""
     return (List if bases <= _MOST_BASES else LargeList)(Value("uint8"))
+
+
+def string_feature(bases: int) -> Value:
+    """The same for a column of strings."""
+    return Value("string" if bases <= _MOST_BASES else "large_string")
 
 
 def to_lists(sequences: list[np.ndarray], kind: pa.DataType) -> pa.Array:

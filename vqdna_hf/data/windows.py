@@ -77,7 +77,10 @@ class WindowDataset(torch.utils.data.Dataset):
         if not genome.total_bases:
             raise ValueError("The genome has no bases, so there are no windows to draw.")
         if num_windows < 1:
-            raise ValueError(f"num_windows is {num_windows}, but at least 1 is needed.")
+            raise ValueError(
+                f"num_windows is {num_windows}, but at least 1 is needed. To train, it is the steps times the windows of "
+                "a step, and to evaluate, --eval-windows: none of these may be 0."
+            )
         if not 0 <= mask_ratio < 1:
             raise ValueError(f"mask_ratio is {mask_ratio}, but it must be at least 0 and below 1.")
         first = np.array([index for index, _ in length_schedule], dtype=np.int64)
@@ -210,3 +213,21 @@ def iter_windows(genome: GenomeBases, length: int, min_length: int = 1) -> Itera
             if has_unknown and 2 * np.count_nonzero(ids == UNKNOWN_ID) > ids.size:
                 continue
             yield name, start, start + ids.size, ids
+
+
+def check_windows(
+    genome: GenomeBases, length: int, min_length: int, what: str, remedy: str, error: type[ValueError] = ValueError
+):
+    """Make sure that there is something to read in a genome: at least one window, as `iter_windows` gives them.
+
+    Args:
+        what: names the genome in the message: `"train"`.
+        remedy: the message's last sentence.
+        error: raised where there is none.
+    """
+    if next(iter_windows(genome, length, min_length), None) is None:
+        contigs = f"{len(genome)} contigs have" if len(genome) != 1 else "one contig has"
+        raise error(
+            f"No {what} contig has a window of {min_length} bases, half of them known (A, C, G or T): the {contigs} "
+            f"{genome.total_bases} bases. {remedy}"
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..checkpoints import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoint
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
+from ..data.windows import check_windows
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
@@ -27,7 +28,7 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
 
     Raises:
         ValueError: no FASTA file, no such tokenizer, options that do not go together, or an output directory of
-            another run (`CorpusError`, `GenomeCodesError`).
+            another run (`CorpusError`, `GenomeCodesError`), or no window of known bases to train or to evaluate on.
     """
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
@@ -42,6 +43,10 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
     place = process_place()
     genome = GenomeBases.from_fasta(arguments.fasta, progress=place[0] == 0)
     train, held_out = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
+    remedy = "Lower --min-length, or give FASTA files with longer known sequences."
+    check_windows(train, arguments.window, arguments.min_length, "train", remedy)
+    remedy = "Name other --eval-contigs, raise --eval-fraction or lower --min-length."
+    check_windows(held_out, arguments.window, arguments.min_length, "held-out", remedy)
     corpus = write_corpus(
         train,
         held_out,

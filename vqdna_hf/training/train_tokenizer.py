@@ -7,11 +7,12 @@ import torch
 from transformers import TrainingArguments, set_seed
 
 from ..data import GenomeBases, WindowDataset
+from ..data.windows import check_windows
 from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from .arguments import RunArguments, TrainTokenizerArguments
+from .arguments import RunArguments, TokenizeArguments, TrainTokenizerArguments
 from .codec_trainer import VQDNACodecTrainer
 from .launched import refuse_fsdp
 from .recording import check_same_run, eval_scores, find_checkpoint, finish_run, windows_per_step
@@ -109,6 +110,13 @@ def _check_clean_steps(arguments: TrainTokenizerArguments, config: VQDNACodecCon
         )
 
 
+def _check_bases(train: GenomeBases, held_out: GenomeBases, arguments: TrainTokenizerArguments):
+    least = min(TokenizeArguments.min_length, arguments.length, arguments.warmup_length)
+    check_windows(train, arguments.length, least, "train", "Give FASTA files with longer known sequences.")
+    remedy = "Name other --eval-contigs, or raise --eval-fraction."
+    check_windows(held_out, arguments.length, 1, "held-out", remedy)
+
+
 def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     """Learn a vocabulary.
 
@@ -120,7 +128,8 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
 
     Raises:
         ValueError: no FASTA file, an unknown preset or recipe, clean steps where nothing is hidden, an unfinished run
-            in the output directory, or a wrong FASTA file (`FastaError`), or FSDP is asked for.
+            in the output directory, a wrong FASTA file (`FastaError`), no window of known bases to learn from or to
+            evaluate on, or FSDP is asked for.
     """
     refuse_fsdp("Learning a vocabulary")
     if not arguments.fasta:
@@ -134,6 +143,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
         arguments.eval_contigs or None, arguments.eval_fraction
     )
+    _check_bases(train, held_out, arguments)
     set_seed(arguments.seed)
     model = VQDNACodecModel(config)
     training = training_arguments(arguments, output)
