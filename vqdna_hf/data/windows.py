@@ -78,8 +78,8 @@ class WindowDataset(torch.utils.data.Dataset):
             raise ValueError("The genome has no bases, so there are no windows to draw.")
         if num_windows < 1:
             raise ValueError(
-                f"num_windows is {num_windows}, but at least 1 is needed. To train, it is the steps times the windows of "
-                "a step, and to evaluate, --eval-windows: none of these may be 0."
+                f"num_windows is {num_windows}, but at least 1 is needed. To train, it is the steps times the windows "
+                "of a step, and to evaluate, --eval-windows: none of these may be 0."
             )
         if not 0 <= mask_ratio < 1:
             raise ValueError(f"mask_ratio is {mask_ratio}, but it must be at least 0 and below 1.")
