@@ -5,6 +5,7 @@ them trained; the one-hot CNN; and regression on k-mers.
 """
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def demo_checkpoint(arguments) -> list[dict]:
             raise ValueError(
                 f"--max-rows {arguments.max_rows} is less than the {info.num_labels} classes of {directory}."
             )
-        if output.resolve() in directory.resolve().parents:
+        if Path(os.path.realpath(output)) in Path(os.path.realpath(directory)).parents:
             raise ValueError(
                 f"--data {directory} lies in {output}, which is replaced. Move it, or name another --output."
             )
@@ -126,7 +127,7 @@ def load_tasks(directories: list[str]) -> list[tuple[str, Path, dict, TaskInfo]]
 
 def task_name(directory: Path) -> str:
     """The name of a directory, with its parent's where it is a number alone: `GUE/mouse/0` -> `mouse/0`."""
-    directory = directory.resolve()
+    directory = Path(os.path.realpath(directory))
     return f"{directory.parent.name}/{directory.name}" if directory.name.isdigit() else directory.name
 
 

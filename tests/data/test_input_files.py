@@ -225,3 +225,17 @@ def test_one_file_by_two_names_is_refused(tmp_path):
     (tmp_path / "b.fa").symlink_to(tmp_path / "a.fa")
     with pytest.raises(FastaError, match="given twice"):
         GenomeBases.from_fasta([tmp_path / "a.fa", tmp_path / "b.fa"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["card", "PATH"], ["audit", "PATH"], ["benchmark", "PATH", "--output", "PATH"], ["demo", "--data", "PATH"]],
+    ids=lambda command: command[0],
+)
+def test_links_that_lead_in_a_circle_are_one_line_in_every_command(tmp_path, capsys, command):
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    command = [str(circle) if word == "PATH" else word for word in command]
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"vqdna {command[0]}: ") and "circle" in error

@@ -1,6 +1,7 @@
 """What the files of a directory say about what it holds: the only source of a model card."""
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from os import PathLike
@@ -112,7 +113,7 @@ def read_facts(
         ValueError: there is no such directory, it holds nothing of these kinds, a file is not valid JSON, or a result
             is of another vocabulary.
     """
-    directory = Path(directory).resolve()
+    directory = Path(os.path.realpath(directory))
     if not directory.is_dir():
         raise ValueError(f"There is no directory {directory} to write a card for.")
     files = {name: _content(directory, f"{name}.json", records or {}) for name in _FILES}
