@@ -295,3 +295,9 @@ def test_a_damaged_copy_is_named(fasta, tmp_path, tokenizer):
     (tmp_path / "out" / "shard-00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(GenomeCodesError, match="shard-00000.parquet has 4 bytes, but"):
         genome.codes("a")
+
+
+@pytest.mark.parametrize("length", [0, 7, 2**30 + 1])
+def test_pieces_fit_into_lists_with_32_bit_offsets(fasta, tmp_path, tokenizer, length):
+    with pytest.raises(ValueError, match=f"piece_length is {length} .*pieces of 8 .* to 1073741824 bases"):
+        write(fasta, tmp_path / "out", tokenizer, piece_length=length)

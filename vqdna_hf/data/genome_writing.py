@@ -43,6 +43,8 @@ from .shards import PARQUET_OPTIONS, RECORDS, identity_metadata, is_whole, known
 
 logger = logging.getLogger(__name__)
 
+# lists of a row group have 32-bit offsets, and it holds up to two pieces' bases
+_MOST_PIECE_BASES = 2**30
 # what must be the same for two runs to write the same shards
 _SETTINGS = ("version", "fingerprint", "codebook_sizes", "halo", "piece_length", "shard_pieces", "inputs")
 
@@ -85,10 +87,11 @@ def write_genome_codes(
     paths, output = check_fasta_files(paths), Path(output)
     codec = tokenizer.codec
     workers = CodeWorkers.of(tokenizer, workers)
-    if piece_length < max(1, codec.config.halo) or shard_pieces < 1:
+    least = max(1, codec.config.halo)
+    if not least <= piece_length <= _MOST_PIECE_BASES or shard_pieces < 1:
         raise ValueError(
-            f"piece_length is {piece_length} and shard_pieces {shard_pieces}, but pieces of at least "
-            f"{max(1, codec.config.halo)} bases (the halo of this vocabulary), one or more in a file, are needed."
+            f"piece_length is {piece_length} and shard_pieces {shard_pieces}, but pieces of {least} (the halo of this "
+            f"vocabulary) to {_MOST_PIECE_BASES} bases, one or more in a file, are needed."
         )
     manifest = {
         "version": VERSION,
