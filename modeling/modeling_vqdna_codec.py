@@ -107,9 +107,11 @@ class VQDNACodecPreTrainedModel(PreTrainedModel):
     # subtle: models that hold a codec inherit these patterns, so that none may fit a part of theirs; and one for the
     # whole codebook would turn its counter of steps into float32 as well
     _keep_in_fp32_modules_strict = [
-        *("codebooks.*.embedding", "codebooks.*.cluster_size"),
-        *("encoder.stem", "encoder.blocks", "encoder.latent_projections"),
-        *("decoder.latent_projection", "decoder.blocks", "decoder.head", "word_head"),
+        *("codebooks.*.embedding", "codebooks.*.embedding_sum", "codebooks.*.cluster_size"),
+        *("encoder.stem", "encoder.stem_norm", "encoder.stem_projection"),
+        *("encoder.blocks", "encoder.latent_projections"),
+        *("decoder.latent_projection", "decoder.blocks"),
+        *("decoder.head", "decoder.head_norm", "decoder.head_projection", "word_head"),
     ]
     # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
     accepts_loss_kwargs = False
