@@ -97,7 +97,7 @@ OWN_SKIPS = [
     r"does not have both a non-text modality tower and a language sub-model",
     r"does not support SDPA",  # as it says of models that are not composite
     r"does not support grouped_mm|has no sparse experts|has no `output_router_logits`",
-    r"No (sequence-to-sequence|decoder-only) language modeling head",
+    r"No (sequence-to-sequence|decoder-only) language modeling head|Do not take a cache as input",
     r"does not have position embeddings",
     r"does not have a TP plan",
     r"No conversion found for",
