@@ -97,7 +97,8 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
     """Read the codec of a tokenizer directory.
 
     Raises:
-        ValueError: a file is missing, damaged, or the weights do not fit the configuration; names the file.
+        ValueError: a file is missing, damaged, or the weights do not fit the configuration or are not finite; names
+            the file.
     """
     for key, path in (("codec_file", codec_file), ("codec_config_file", codec_config_file)):
         if path is None or not Path(path).is_file():
@@ -114,6 +115,12 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
         raise ValueError(
             f"{codec_file} cannot be read ({error}): the file is truncated or damaged. Copy or download it again."
         ) from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(
+                f"{codec_file} holds weights that are not finite ({name}): the training of this vocabulary has "
+                "diverged, or the file is damaged. Learn it again with a lower learning rate, or copy it again."
+            )
     try:
         codec.load_state_dict(tensors, assign=True)
     except RuntimeError as error:

@@ -50,6 +50,7 @@ from .modeling.modeling_vqdna import (
     VQDNAPreTrainedModel,
 )
 from .modeling.modeling_vqdna_codec import VQDNACodecModel
+from .training.finite_weights import check_finite
 from .training.recording import check_foreign_files, package_versions, replace_directory
 from .training.tokenize import load_tokenizer
 
@@ -147,7 +148,8 @@ def load_source(directory: Path) -> tuple[VQDNACodecModel, VQDNAPreTrainedModel 
     """The codec of a directory and, if it holds one, the model; an adapter is merged into its model.
 
     Raises:
-        ValueError: the directory holds neither, or a tokenizer of another vocabulary beside its model.
+        ValueError: the directory holds neither, a tokenizer of another vocabulary beside its model, or weights that
+            are not finite.
     """
     config = directory / "config.json"
     kind = read_json(config).get("model_type") if config.is_file() else None
@@ -164,9 +166,12 @@ def load_source(directory: Path) -> tuple[VQDNACodecModel, VQDNAPreTrainedModel 
             logger.warning("%s holds a linear probe, which has no ONNX form: only its tokenizer is written", directory)
         return load_tokenizer(str(directory)).codec, None
     elif kind == VQDNACodecModel.config_class.model_type:
-        return VQDNACodecModel.from_pretrained(directory, dtype=torch.float32).eval(), None
+        codec = VQDNACodecModel.from_pretrained(directory, dtype=torch.float32).eval()
+        check_finite(codec, str(directory))
+        return codec, None
     else:
         raise ValueError(f"{directory} holds no VQDNA tokenizer or model (no config.json, no tokenizer_config.json).")
+    check_finite(model, str(directory))
     if has_tokenizer:
         model.check_tokenizer(load_tokenizer(str(directory)))
     return model.codec, model.eval()

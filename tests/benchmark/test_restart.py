@@ -14,7 +14,6 @@ import vqdna_hf.training.pretrain_tokens as pretrain_tokens
 import vqdna_hf.training.train_tokenizer as train_tokenizer
 from vqdna_hf import VQDNATokenizer, checkpoint
 from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
-from vqdna_hf.training.recording import last_checkpoint
 
 
 def run(path, output, **options):
@@ -225,13 +224,6 @@ def test_an_untrained_encoder_over_a_checkpoint_needs_no_genomes(finished, tmp_p
     (cell,) = run(path, tmp_path)
     assert cell["settings"]["model"]["vocabulary"] == {"path": "vqdna-hrq-small"}
     assert cell["kind"] == "learned vocabulary"
-
-
-def test_a_checkpoint_whose_state_was_cut_off_is_none(tmp_path):
-    for step, state in ((3, "{}"), (6, '{"epoch": 1')):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-3")
 
 
 def test_a_named_model_of_other_weights_is_refused_before_any_training(finished, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_runs import (
     pretrain_arguments,
     tokenize_arguments,
@@ -12,6 +13,7 @@ from tiny_runs import (
     write_task,
 )
 
+from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, character_tokenizer
 from vqdna_hf.demo import simulate_contig
 from vqdna_hf.training.pretrain import pretrain
 from vqdna_hf.training.tokenize import tokenize
@@ -60,3 +62,13 @@ def corpus_dir(shared_dir, genome_fasta, tokenizer_dir) -> Path:
 def model_dir(shared_dir, corpus_dir, tokenizer_dir) -> Path:
     pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, shared_dir / "model"))
     return shared_dir / "model"
+
+
+@pytest.fixture(scope="session")
+def letters_dir(shared_dir) -> Path:
+    """A tokenizer of letters, and an encoder over it as it was initialized."""
+    directory, tokenizer = shared_dir / "letters", character_tokenizer()
+    torch.manual_seed(0)
+    TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset("tiny", tokenizer=tokenizer)).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory

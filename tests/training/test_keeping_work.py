@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tiny_runs import finetune_arguments, tokenizer_arguments
+from tiny_runs import finetune_arguments, tokenizer_arguments, write_checkpoint
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
@@ -43,10 +43,9 @@ def test_a_tokenizer_directory_is_no_encoder(tmp_path, task_dir, tokenizer_dir):
 
 
 def test_a_cut_off_checkpoint_is_passed_over(tmp_path):
-    for number, files in ((2, ["trainer_state.json"]), (10, ["trainer_state.json"]), (12, ["model.safetensors"])):
-        (tmp_path / f"checkpoint-{number}").mkdir()
-        for name in files:
-            (tmp_path / f"checkpoint-{number}" / name).write_text("{}")
+    for number in (2, 10, 12):
+        write_checkpoint(tmp_path, number)
+    (tmp_path / "checkpoint-12" / "trainer_state.json").unlink()
     assert find_checkpoint(tmp_path, True, "training.json") == str(tmp_path / "checkpoint-10")
 
 

@@ -1,8 +1,11 @@
 """Small data and the arguments of runs that take seconds, for the tests of this folder."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.numpy import save_file
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 from vqdna_hf.training.arguments import (
@@ -84,3 +87,15 @@ def stop_after(monkeypatch, step: int, trainer_class: type):
             raise Stopped
 
     monkeypatch.setattr(trainer_class, "_save_checkpoint", save_and_stop)
+
+
+def write_checkpoint(output: Path, step: int, best: str | None = None) -> Path:
+    """A checkpoint with every file that a run goes on from, and next to nothing in them."""
+    place = output / f"checkpoint-{step}"
+    place.mkdir(parents=True)
+    save_file({"weight": np.zeros(4, dtype=np.float32)}, place / "model.safetensors")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({"step": step}, place / name)
+    state = {"global_step": step, "best_model_checkpoint": best}
+    (place / "trainer_state.json").write_text(json.dumps(state))
+    return place

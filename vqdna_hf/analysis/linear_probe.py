@@ -1,7 +1,6 @@
 """The linear probe of the paper's Table 1: a linear model on the pooled code vectors of a frozen vocabulary."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
-from ..files import write_json
+from ..files import replacing, write_json
 from ..metrics import make_compute_metrics
 from ..modeling.heads_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
@@ -46,6 +45,9 @@ class LinearProbe:
             train, dev: rows with `nucleotide_ids` and `labels`.
             info ([`TaskInfo`]): says what kind of labels they are.
             pooling: `pooling`, `pooling_bins` and `strand_average`.
+
+        Raises:
+            ValueError: the fit gives weights that are not finite.
         """
         settings = {**pooling, "problem_type": info.problem_type}
         features, labels = code_features(codec, train["nucleotide_ids"], settings), np.asarray(train["labels"])
@@ -55,6 +57,7 @@ class LinearProbe:
         best, best_score = None, -np.inf
         for strength in STRENGTHS:
             probe = cls(codec, *fit_linear(scaler, features, labels, info.problem_type, strength), settings)
+            _check_finite({"weight": probe.weight, "bias": probe.bias}, "The linear probe was fitted with")
             logits = held_out @ probe.weight.T + probe.bias
             score = compute(_Evaluation(logits, held_out_labels))[metric]
             if score > best_score:
@@ -74,10 +77,8 @@ class LinearProbe:
     def save_pretrained(self, directory: str | Path):
         """Write `probe.safetensors` and `probe.json` beside the tokenizer's files."""
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / "probe.safetensors.partial"
-        save_file({"weight": self.weight, "bias": self.bias}, partial)
-        os.replace(partial, directory / "probe.safetensors")
+        with replacing(directory / "probe.safetensors") as partial:
+            save_file({"weight": self.weight, "bias": self.bias}, partial)
         write_json(directory / "probe.json", {**self.settings, "vocabulary_fingerprint": self.codec.fingerprint()})
 
     @classmethod
@@ -85,7 +86,7 @@ class LinearProbe:
         """Load a probe and the tokenizer beside it.
 
         Raises:
-            ValueError: the tokenizer has another vocabulary than the probe was fitted on.
+            ValueError: the tokenizer has another vocabulary than the probe was fitted on, or a weight is not finite.
         """
         directory = Path(directory)
         settings = json.loads((directory / "probe.json").read_text(encoding="utf-8"))
@@ -96,6 +97,7 @@ class LinearProbe:
                 f"tokenizer beside it has {tokenizer.vocabulary_fingerprint}. Fit the probe again."
             )
         tensors = load_file(directory / "probe.safetensors")
+        _check_finite(tensors, f"{directory / 'probe.safetensors'} holds")
         return cls(tokenizer.codec, tensors["weight"], tensors["bias"], settings)
 
 
@@ -104,6 +106,15 @@ class _Evaluation:
 
     def __init__(self, predictions: np.ndarray, label_ids: np.ndarray):
         self.predictions, self.label_ids = predictions, label_ids
+
+
+def _check_finite(tensors: dict[str, np.ndarray], beginning: str):
+    wrong = [name for name, values in tensors.items() if not np.isfinite(values).all()]
+    if wrong:
+        raise ValueError(
+            f"{beginning} numbers that are not finite ({wrong[0]}): it has diverged. Fit it again, on another "
+            "vocabulary."
+        )
 
 
 def fit_linear(scaler, features, labels, problem_type: str, strength: float) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ from ..training.classifier import average_strands, average_strands_metrics, clas
 from ..training.cuts import Cut, cut_records, note_cut
 from ..training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
 from ..training.positions import limit_tokenizer
-from ..training.recording import last_checkpoint
+from ..training.resuming import last_checkpoint
 from ..training.task_data import EpochCallback, TaskCollator, TaskSequences
 from .classifiers import build_classifier, count_flops, count_parameters
 from .prepare import PreparedModel

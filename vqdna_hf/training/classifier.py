@@ -18,6 +18,7 @@ from .arguments import FinetuneArguments
 from .eval_batches import join_parts, parts_of, take_rows
 from .length_groups import LengthGroupedSampler
 from .recording import TimedTrainer, package_versions
+from .resuming import reading
 from .speed import speed_arguments
 from .weight_average import WeightAverage
 
@@ -124,7 +125,8 @@ class ClassifierTrainer(TimedTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         if self.weight_average:
-            self.weight_average.load(resume_from_checkpoint)
+            with reading(resume_from_checkpoint):
+                self.weight_average.load(resume_from_checkpoint)
 
     def _get_train_sampler(self, train_dataset=None):
         if self.lengths is None:

@@ -4,7 +4,6 @@ A file is named by the vocabulary's fingerprint and by a hash of the sequences, 
 another vocabulary is another file. It holds one row a sequence, with a checksum of each, and is memory-mapped.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -17,6 +16,7 @@ from datasets import config as datasets_config
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from ..files import replacing
 from ..modeling.nucleotides_vqdna import reverse_complement
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 
@@ -117,8 +117,7 @@ def _parts(sequences: list[np.ndarray]):
 
 
 def _write(path: Path, header: dict[str, str], tokenizer: VQDNATokenizer, sequences: list[np.ndarray]):
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA.with_metadata(header)) as writer:
             for part in _parts(sequences):
                 rows = _encode(tokenizer, part)
@@ -126,10 +125,6 @@ def _write(path: Path, header: dict[str, str], tokenizer: VQDNATokenizer, sequen
                 ids = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(rows)))
                 checksums = pa.array([zlib.crc32(row) for row in rows], pa.uint32())
                 writer.write_batch(pa.record_batch([ids, checksums], schema=_SCHEMA.with_metadata(header)))
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
 
 
 def _read(path: Path, header: dict[str, str], sequences: list[np.ndarray]) -> list[np.ndarray] | None:

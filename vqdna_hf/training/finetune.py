@@ -11,7 +11,7 @@ from transformers import set_seed
 from ..analysis.linear_probe import LinearProbe
 from ..checkpoints import resolve_checkpoint
 from ..data import TaskInfo, load_task_files
-from ..files import write_json
+from ..files import save_pretrained, write_json
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
@@ -24,10 +24,12 @@ from .code_cache import both_strands
 from .cuts import Cut, cut_records, note_cut
 from .encoded_sequences import EncodedCollator, EncodedSequences
 from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
+from .finite_weights import check_finite
 from .length_groups import by_length, is_worth_grouping
 from .lineage import encoder_record, vocabulary_record
 from .positions import check_positions
-from .recording import check_same_run, find_checkpoint, remove_checkpoints
+from .recording import check_same_run, find_checkpoint
+from .resuming import remove_checkpoints, writing
 from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences, sequence_lengths
 from .tokenize import check_model_directory, is_vocabulary, load_tokenizer
@@ -108,9 +110,10 @@ def finetune(arguments: FinetuneArguments) -> dict:
     results |= {name: record for name, record in records.items() if record}
     if not PartialState().is_main_process:
         return results
-    tokenizer.save_pretrained(output)
-    write_card_of_run(output, {"results.json": results})
-    write_json(output / "results.json", results)
+    with writing(output):
+        save_pretrained(tokenizer, output)
+        write_card_of_run(output, {"results.json": results})
+        write_json(output / "results.json", results)
     remove_checkpoints(output)
     logger.info(
         "%s, %s: %s %.4f on dev, %.4f on test. The model and results.json are in %s",
@@ -137,6 +140,7 @@ def build_model(
     )
     loaded.config.validate()  # transformers sets these fields behind the configuration's own checks
     loaded.check_tokenizer(tokenizer)
+    check_finite(loaded, arguments.model)
     return loaded
 
 
@@ -162,7 +166,8 @@ def _train(arguments, model, tokenizer, splits, info, metric, output: Path, chec
     test = trainer.predict(sets["test"], metric_key_prefix="test").metrics
     test = scores_of(test, "test_", info.problem_type)
     if trainer.is_world_process_zero():
-        model.save_pretrained(output)
+        with writing(output):
+            save_pretrained(model, output)
     return dev, test, trainer.seconds_before
 
 
@@ -220,5 +225,6 @@ def _linear(arguments, codec, splits, info, metric, output: Path) -> tuple[dict,
         pooling_bins=arguments.pooling_bins,
         strand_average=arguments.strand_average,
     )
-    probe.save_pretrained(output)
+    with writing(output):
+        probe.save_pretrained(output)
     return probe.score(splits["dev"]), probe.score(splits["test"])

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
 from ..data import load_task_files
-from ..files import write_json
+from ..files import save_pretrained, write_json
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
@@ -29,10 +30,12 @@ from .classifier import (
 )
 from .cuts import Cut, cut_records, note_cut
 from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
+from .finite_weights import check_finite
 from .length_groups import is_worth_grouping
 from .lora import lora_config
 from .positions import limit_tokenizer
-from .recording import check_same_run, find_checkpoint, remove_checkpoints
+from .recording import check_same_run, find_checkpoint
+from .resuming import remove_checkpoints, writing
 from .speed import set_attention
 from .task_data import EpochCallback
 
@@ -41,7 +44,10 @@ logger = logging.getLogger(__name__)
 
 MODES = ("lora", "full")
 # heads of other architectures call their dropout by one of these names
-_DROPOUTS = ("classifier_dropout", "cls_dropout", "classifier_dropout_prob")
+_DROPOUTS = ("classifier_dropout", "cls_dropout", "classifier_dropout_prob", "seq_classif_dropout")
+_DROPOUTS += ("summary_last_dropout", "classifier_dropout_rate")
+# a field that a model reads and its configuration does not declare
+_UNDECLARED = {"deberta": "cls_dropout", "deberta-v2": "cls_dropout"}
 
 
 def is_other_model(source: str) -> bool:
@@ -60,28 +66,54 @@ def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **opti
 
     Args:
         source: directory or repository of the Hub.
-        arguments: `pooling`, `pooling_bins` and `dropout` of the head, as far as the architecture has them.
-        options: what else `from_pretrained` takes.
+        arguments: `pooling` and `pooling_bins` of the head, as far as the architecture has them, and its `dropout`.
+        options: fields of the configuration; `dtype`, `revision` and `trust_remote_code`.
+
+    Raises:
+        ValueError: a dropout is asked for that the head cannot have; weights that are not finite.
     """
-    options = {"dtype": torch.float32, **options}  # a step of an optimizer is lost in a weight of 16 bits
+    code = {name: options.pop(name) for name in ("revision", "trust_remote_code") if name in options}
+    weights = {"dtype": options.pop("dtype", torch.float32)}  # a step of an optimizer is lost in a weight of 16 bits
+    config = AutoConfig.from_pretrained(source, **code, **options)
+    head = {"pooling": arguments.pooling, "pooling_bins": arguments.pooling_bins}
+    head |= dict.fromkeys(dropout_fields(config), arguments.dropout)
+    for name, value in head.items():
+        if hasattr(config, name) or name in _UNDECLARED.values():
+            setattr(config, name, value)
     with _quiet_loading():
-        try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                source,
-                pooling=arguments.pooling,
-                pooling_bins=arguments.pooling_bins,
-                classifier_dropout=arguments.dropout,
-                ignore_mismatched_sizes=True,
-                **options,
-            )
-        except TypeError:  # a class of the Hub that takes no field it does not have
-            model = AutoModelForSequenceClassification.from_pretrained(source, ignore_mismatched_sizes=True, **options)
-    for name in _DROPOUTS:
-        if hasattr(model.config, name):
-            setattr(model.config, name, arguments.dropout)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, config=config, ignore_mismatched_sizes=True, **weights, **code
+        )
+    _check_dropout(model, arguments)
+    check_finite(model, source)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def dropout_fields(config) -> list[str]:
+    """The fields by which an architecture knows the dropout of its head for sequences; none for some."""
+    declared = [name for name in _DROPOUTS if hasattr(config, name)]
+    return declared or [name for kind, name in _UNDECLARED.items() if kind == config.model_type]
+
+
+def head_dropout(model) -> float | None:
+    """The dropout that a model's head was built with; None where it has none."""
+    inside = {id(module) for module in model.base_model.modules()}
+    rates = [module.p for module in model.modules() if isinstance(module, nn.Dropout) and id(module) not in inside]
+    return max(rates, default=None)
+
+
+def _check_dropout(model, arguments: FinetuneArguments):
+    """Refuse a dropout that was asked for, and that the head of an architecture cannot have."""
+    used, default = head_dropout(model), type(arguments).__dataclass_fields__["dropout"].default
+    if arguments.dropout in (used, default):  # an option that still has its default value counts as not given
+        return
+    there = "no dropout of its own" if used is None else f"a dropout of {used} that is the whole network's"
+    raise ValueError(
+        f"--dropout {arguments.dropout} cannot be set: the head of {type(model).__name__} has {there}. Leave the "
+        "option out."
+    )
 
 
 @contextlib.contextmanager
@@ -135,6 +167,7 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     model = load_classifier(arguments.model, tokenizer, arguments, problem_type=info.problem_type, **labels, **trust)
     set_attention(model, arguments.attn_implementation)
     limit_tokenizer(tokenizer, model)
+    dropout = head_dropout(model)
     cuts: list[Cut] = []
     sets = {
         name: _sequences(tokenizer, part.with_format("numpy"), name, arguments, strands, cuts)
@@ -159,13 +192,15 @@ def finetune_tokens(arguments: FinetuneArguments) -> dict:
     dev, test = trainer.evaluate(), trainer.predict(sets["test"], metric_key_prefix="test").metrics
     dev, test = scores_of(dev, "eval_", info.problem_type), scores_of(test, "test_", info.problem_type)
     results = run_results(arguments, info, metric, dev, test, started - trainer.seconds_before)
+    results["arguments"]["dropout"] = dropout
     results |= cut_records(cuts)
     if PartialState().is_main_process:
         if arguments.mode == "lora":
             model = model.merge_and_unload()
-        model.save_pretrained(output)
-        tokenizer.save_pretrained(output)
-        write_json(output / "results.json", results)
+        with writing(output):
+            save_pretrained(model, output)
+            save_pretrained(tokenizer, output)
+            write_json(output / "results.json", results)
         remove_checkpoints(output)
         logger.info(
             "%s, %s: %s %.4f on dev, %.4f on test. The model and results.json are in %s",

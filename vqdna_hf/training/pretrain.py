@@ -10,12 +10,14 @@ from transformers import set_seed
 
 from ..checkpoints import resolve_checkpoint
 from ..data import Corpus
+from ..files import save_pretrained
 from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.heads_vqdna import labelled_positions, unpack_codes
 from ..modeling.modeling_vqdna import VQDNAForMaskedLM
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import PretrainArguments
+from .finite_weights import check_finite
 from .lineage import encoder_record, vocabulary_record
 from .lora import lora_config
 from .masking import MaskedWindows, Masking, MaskingCollator, mask_batch
@@ -28,6 +30,7 @@ from .recording import (
     finish_run,
     windows_per_step,
 )
+from .resuming import writing
 from .speed import set_attention, speed_arguments
 from .tokenize import check_model_directory, load_tokenizer
 from .train_tokenizer import apply_recipe, training_arguments
@@ -84,6 +87,7 @@ def build_model(arguments: PretrainArguments, tokenizer: VQDNATokenizer) -> VQDN
         check_model_directory(arguments.model)
         model = VQDNAForMaskedLM.from_pretrained(resolve_checkpoint(arguments.model))
         model.check_tokenizer(tokenizer)
+        check_finite(model, arguments.model)
         return model
     if arguments.lora:
         raise ValueError("--lora adapts a pre-trained model: name it with --model.")
@@ -152,12 +156,13 @@ def pretrain(arguments: PretrainArguments) -> dict:
     }
     parts = (output / "adapter",) if arguments.lora else ()
     if trainer.is_world_process_zero():
-        if arguments.lora:
-            model.save_pretrained(output / "adapter")
-            tokenizer.save_pretrained(output / "adapter")
-            model = model.merge_and_unload()  # the next stage takes a model, not an adapter
-        model.save_pretrained(output)
-        tokenizer.save_pretrained(output)
+        with writing(output):
+            if arguments.lora:
+                save_pretrained(model, output / "adapter")
+                save_pretrained(tokenizer, output / "adapter")
+                model = model.merge_and_unload()  # the next stage takes a model, not an adapter
+            save_pretrained(model, output)
+            save_pretrained(tokenizer, output)
     finish_run(output, summary, started - trainer.seconds_before, arguments, parts)
     return summary
 

@@ -14,9 +14,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from ..baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, token_usage, tokenizer_kind
 from ..data import Corpus
-from ..files import read_json, write_json
+from ..files import read_json, save_pretrained, write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from .arguments import PretrainArguments
+from .finite_weights import check_finite
 from .lineage import without_paths
 from .masking import MaskedWindows
 from .pretrain import PAPER_RECIPE
@@ -26,9 +27,9 @@ from .recording import (
     eval_scores,
     find_checkpoint,
     package_versions,
-    remove_checkpoints,
     windows_per_step,
 )
+from .resuming import remove_checkpoints, writing
 from .speed import set_attention, speed_arguments
 from .token_masking import TokenCollator, TokenMasking, WindowEncoder
 from .train_tokenizer import apply_recipe, training_arguments
@@ -112,9 +113,10 @@ def pretrain_tokens(arguments: PretrainArguments) -> dict:
         "versions": package_versions(),
     }
     if trainer.is_world_process_zero():
-        model.save_pretrained(output)
-        tokenizer.save_pretrained(output)
-        write_json(output / "training.json", summary)
+        with writing(output):
+            save_pretrained(model, output)
+            save_pretrained(tokenizer, output)
+            write_json(output / "training.json", summary)
         remove_checkpoints(output)
         logger.info("The result is in %s, its record in %s", output, output / "training.json")
     return summary
@@ -139,7 +141,9 @@ def build_model(arguments: PretrainArguments, tokenizer: PreTrainedTokenizerFast
         raise ValueError(
             f"{arguments.model} has another vocabulary than {arguments.tokenizer}: give it as --tokenizer, too."
         )
-    return TokenEncoderForMaskedLM.from_pretrained(arguments.model)
+    model = TokenEncoderForMaskedLM.from_pretrained(arguments.model)
+    check_finite(model, arguments.model)
+    return model
 
 
 def bases_seen(windows: MaskedWindows) -> int:

@@ -14,7 +14,9 @@ from transformers import TrainingArguments
 
 from ..files import read_json, write_json
 from ..hub.model_card import write_card_of_run
-from .launched import LaunchedTrainer, start_processes
+from .guarded_trainer import GuardedTrainer
+from .launched import process_place, start_processes
+from .resuming import last_checkpoint, remove_checkpoints, writing
 
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ _PRODUCTS = ("tokenizer_config.json", "probe.json")
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
 
 
-class TimedTrainer(LaunchedTrainer):
+class TimedTrainer(GuardedTrainer):
     """A `Trainer` whose log says how long the run has taken so far, with all the parts of an interrupted one."""
 
     def __init__(self, *args, **kwargs):
@@ -103,18 +105,22 @@ class RecordingTrainer(TimedTrainer):
 
 
 def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
-    """The checkpoint to go on from.
+    """The checkpoint to go on from: see `last_checkpoint`.
 
     Args:
         result: the file that a finished run writes last.
 
     Raises:
-        ValueError: the directory holds a finished run, or an unfinished one and `resume` is false.
+        ValueError: the directory holds a finished run, or an unfinished one and `resume` is false; or it cannot be
+            written to.
     """
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
+    _check_writable(output)
     # a run that was killed while it wrote its result has settings and no record: the result is written again
     interrupted = resume and (output / "run.json").is_file()
+    if interrupted and process_place()[0] == 0 and any((output / name).is_file() for name in _RECORDS):
+        remove_checkpoints(output)  # which the run was killed over, after all it had to write was written
     for name in (result, *_RECORDS, *(() if interrupted else _PRODUCTS)):
         if (output / name).is_file():
             raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
@@ -126,20 +132,15 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
     return last
 
 
-def last_checkpoint(output: Path) -> str | None:
-    """The newest whole checkpoint; one that was cut off while it was written lacks its last files."""
-    whole = [path for path in output.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
-    numbered = {int(path.name.rpartition("-")[2]): path for path in whole}
-    return str(numbered[max(numbered)]) if numbered else None
+def _check_writable(output: Path):
+    """Make sure that a directory can be made or written to, as far as asking tells.
 
-
-def _is_json(path: Path) -> bool:
-    """Whether there is a file, written to its end."""
-    try:
-        read_json(path)
-    except (OSError, ValueError):
-        return False
-    return True
+    Raises:
+        ValueError: names the directory that cannot be written to.
+    """
+    place = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"{place} cannot be written to: it is read-only for you. Choose another --output.")
 
 
 def windows_per_step(args: TrainingArguments) -> int:
@@ -167,19 +168,14 @@ def finish_run(output: Path, summary: dict, started: float, arguments, parts: tu
         "versions": package_versions(),
     }
     if PartialState().is_main_process:
-        for part in parts:
-            write_json(part / "training.json", summary)
-            write_card_of_run(part, {})
-        write_card_of_run(output, {"training.json": summary})
-        write_json(output / "training.json", summary)
+        with writing(output):
+            for part in parts:
+                write_json(part / "training.json", summary)
+                write_card_of_run(part, {})
+            write_card_of_run(output, {"training.json": summary})
+            write_json(output / "training.json", summary)
         remove_checkpoints(output)
         logger.info("The result is in %s, its record in %s", output, output / "training.json")
-
-
-def remove_checkpoints(output: Path):
-    """Remove the checkpoints of a run that has finished and saved its result."""
-    for checkpoint in output.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
 
 
 def check_foreign_files(directory: Path, own: set[str]):

@@ -8,6 +8,7 @@ from transformers import TrainingArguments, set_seed
 
 from ..data import GenomeBases, WindowDataset
 from ..data.windows import check_windows
+from ..files import save_pretrained
 from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
@@ -16,6 +17,7 @@ from .arguments import RunArguments, TokenizeArguments, TrainTokenizerArguments
 from .codec_trainer import VQDNACodecTrainer
 from .launched import refuse_fsdp
 from .recording import check_same_run, eval_scores, find_checkpoint, finish_run, windows_per_step
+from .resuming import writing
 
 
 # Appendix A, stage 1; lengths and the warm-up in steps are options because they scale with the corpus
@@ -186,7 +188,8 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
         "inputs": train.inputs,
     }
     if trainer.is_world_process_zero():
-        tokenizer.save_pretrained(output)
-        model.save_pretrained(output)
+        with writing(output):
+            save_pretrained(tokenizer, output)
+            save_pretrained(model, output)
     finish_run(output, summary, started - trainer.seconds_before, arguments)
     return summary
