@@ -77,7 +77,7 @@ def contestants(options: argparse.Namespace) -> tuple[dict, dict[str, int]]:
         value.backward(gradient.to(value.dtype) if value.ndim else None)
 
     def ours(batch):
-        return lambda: model(**mask_batch(model.base_model, batch), only_labelled=True).loss
+        return lambda: model(**mask_batch(model.base_model, batch), masked_positions_only=True).loss
 
     def theirs(network):
         return lambda: network(input_ids=ids, attention_mask=seen, labels=labels).loss

@@ -58,7 +58,6 @@ trainer = Trainer(
         save_strategy="no",
         remove_unused_columns=False,  # the masking needs columns that `forward` does not know
         dataloader_pin_memory=False,  # batches are on the model's device already
-        label_names=["labels", "base_labels"],
         prediction_loss_only=True,
     ),
     train_dataset=MaskedWindows(corpus.split("train"), args.max_steps * args.batch_size, masking, seed=42),

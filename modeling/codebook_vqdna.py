@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from .checks_vqdna import is_recorded
 from .precision_vqdna import exact_float32
 
 
@@ -36,10 +37,10 @@ def nearest_codes(latents: torch.Tensor, embedding: torch.Tensor) -> torch.Tenso
     # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every code
     squared_norms = embedding.pow(2).sum(dim=1)
     on_cpu = latents.device.type == "cpu" and type(latents) is torch.Tensor
-    # a graph that is recorded must hold the search, and not what NumPy found for the example
-    on_cpu = on_cpu and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
     rows = max(1, (_CPU_DISTANCE_ELEMENTS if on_cpu else _DISTANCE_ELEMENTS) // embedding.shape[0])
     with exact_float32(latents.device.type):
+        if is_recorded():  # a graph must hold the search, not what NumPy finds for its example nor the number of parts
+            return torch.addmm(squared_norms, latents, embedding.t(), alpha=-2).argmin(dim=1)
         if on_cpu:
             return _nearest_on_cpu(latents, embedding, squared_norms, rows)
         parts = [

@@ -118,9 +118,9 @@ class VQDNACodecWordHead(nn.Linear):
         """
         width, length = 2 * self.radius + 1, labels.shape[1]
         padded = F.pad(labels.masked_fill((labels < 0) | (labels > 3), -1), (self.radius, self.radius), value=-1)
-        words = torch.stack([padded[:, start : start + length] for start in range(width)], dim=-1)
+        words = torch.stack([padded[:, start : start + length] for start in range(width)], dim=-1)  # [b, l, width]
         known = words[..., self.radius] >= 0
-        words = words[known]  # [known, width]
-        logits = full_precision(self(quantized[known].to(self.weight.dtype))).unflatten(-1, (width, 4))
-        total = F.cross_entropy(logits.flatten(0, 1), words.flatten(), ignore_index=-1, reduction="sum")
-        return total / max(words.numel(), 1)
+        words = words.masked_fill(~known.unsqueeze(-1), -1)
+        logits = full_precision(self(quantized.to(self.weight.dtype))).unflatten(-1, (width, 4))
+        total = F.cross_entropy(logits.flatten(0, 2), words.flatten(), ignore_index=-1, reduction="sum")
+        return total / (width * known.sum()).clamp(min=1)

@@ -8,12 +8,26 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
 from .configuration_conv_vqdna import config_of_encoder
+from .fields_vqdna import (
+    MAX_BINS,
+    MAX_LAYERS,
+    MAX_WIDTH,
+    LabelledConfigMixin,
+    check_encoder_fields,
+    choice,
+    fraction,
+    integer,
+    not_negative,
+    odd,
+    positive,
+)
 from .repository_vqdna import FORMAT_VERSION, check_format, renew_references, without_references
 
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0-4; code ids start behind them
 NUM_SPECIAL_TOKENS = len(SPECIAL_TOKENS)
 QUANTIZERS = ("vq", "rq", "hrq")
+MAX_CODES = 2**24  # of a level: of more, float32 could not count how often each is used
 POOLINGS = ("mean", "max", "mean+max", "cls", "bins")
 
 # The paper says beta = 0.5 for Eq. 3 and 0.9 for Eq. 8; `rq`, which it only draws (Fig. 4), has Eq. 3's form.
@@ -142,26 +156,26 @@ class VQDNACodecConfig(PreTrainedConfig):
 
     model_type = "vqdna_codec"
 
-    quantizer: str = "vq"
+    quantizer: str = choice("quantizer", "vq", QUANTIZERS)
     codebook_sizes: list[int] | tuple[int, ...] = (512,)
-    codebook_dim: int | None = None
-    hidden_size: int = 384
-    stem_channels: int = 256
-    stem_kernel_size: int = 5
-    kernel_size: int = 7
-    num_hidden_layers: int = 6
-    expansion: int = 4
+    codebook_dim: int | None = integer("codebook_dim", None, 1, MAX_WIDTH)
+    hidden_size: int = integer("hidden_size", 384, 1, MAX_WIDTH)
+    stem_channels: int = integer("stem_channels", 256, 1, MAX_WIDTH)
+    stem_kernel_size: int = odd("stem_kernel_size", 5)
+    kernel_size: int = odd("kernel_size", 7)
+    num_hidden_layers: int = integer("num_hidden_layers", 6, 0, MAX_LAYERS)
+    expansion: int = integer("expansion", 4, 1, 1_000)
     quantized_layers: list[int] | tuple[int, ...] | None = None
-    layer_norm_eps: float = 1e-6
-    commitment_weight: float | int | None = None
-    ema_decay: float | int = 0.99
-    ema_epsilon: float = 1e-5
-    restart_threshold: float | int = 0.05
-    mask_ratio: float | int = 0.0
-    word_radius: int = 0
-    word_weight: float | int = 1.0
-    initializer_range: float = 0.02
-    format_version: int = FORMAT_VERSION
+    layer_norm_eps: float = positive("layer_norm_eps", 1e-6)
+    commitment_weight: float | int | None = not_negative("commitment_weight", None)
+    ema_decay: float | int = fraction("ema_decay", 0.99)
+    ema_epsilon: float = positive("ema_epsilon", 1e-5)
+    restart_threshold: float | int = fraction("restart_threshold", 0.05)
+    mask_ratio: float | int = fraction("mask_ratio", 0.0)
+    word_radius: int = integer("word_radius", 0, 0, 1_000)
+    word_weight: float | int = not_negative("word_weight", 1.0)
+    initializer_range: float = positive("initializer_range", 0.02)
+    format_version: int = integer("format_version", FORMAT_VERSION, 1, 2**31)
 
     def __post_init__(self, **kwargs):
         check_format(self.model_type, self.format_version)
@@ -196,31 +210,7 @@ class VQDNACodecConfig(PreTrainedConfig):
         Raises:
             ValueError (inside `StrictDataclassClassValidationError`): names both numbers and the remedy.
         """
-        if self.quantizer not in QUANTIZERS:
-            raise ValueError(f"quantizer={self.quantizer!r} is not one of {', '.join(QUANTIZERS)}.")
-        self._validate_sizes()
         self._validate_levels()
-        for name, low, high in (("ema_decay", 0, 1), ("mask_ratio", 0, 1), ("restart_threshold", 0, 1)):
-            value = getattr(self, name)
-            if not low <= value < high:
-                raise ValueError(f"{name}={value} must lie in [{low}, {high}).")
-        for name in ("word_radius", "word_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must not be negative; 0 trains without it.")
-        if self.commitment_weight < 0:
-            raise ValueError(f"commitment_weight={self.commitment_weight} must not be negative (beta of Eq. 3 and 8).")
-
-    def _validate_sizes(self):
-        for name in ("hidden_size", "codebook_dim", "stem_channels", "expansion"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
-        if self.num_hidden_layers < 0:
-            raise ValueError(f"num_hidden_layers={self.num_hidden_layers} must not be negative.")
-        for name in ("stem_kernel_size", "kernel_size"):
-            if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be odd and positive, so that there is one code per base."
-                )
 
     def _validate_levels(self):
         sizes, layers = self.codebook_sizes, self.quantized_layers
@@ -245,6 +235,10 @@ class VQDNACodecConfig(PreTrainedConfig):
             )
         if math.prod(sizes) + NUM_SPECIAL_TOKENS >= 2**62:
             raise ValueError(f"codebook_sizes={sizes} give {math.prod(sizes)} product ids, more than 64 bits hold.")
+        if max(sizes) > MAX_CODES or len(sizes) > MAX_LAYERS:
+            raise ValueError(
+                f"codebook_sizes={sizes!r:.100} must be at most {MAX_LAYERS} levels of at most {MAX_CODES} codes."
+            )
 
     @property
     def num_levels(self) -> int:
@@ -268,7 +262,7 @@ class VQDNACodecConfig(PreTrainedConfig):
 
 
 @strict
-class VQDNAConfig(PreTrainedConfig):
+class VQDNAConfig(LabelledConfigMixin, PreTrainedConfig):
     r"""
     Configuration of [`VQDNAModel`] and its heads: a frozen vocabulary, a projection, and a stock transformers encoder.
 
@@ -302,25 +296,27 @@ class VQDNAConfig(PreTrainedConfig):
     """
 
     model_type = "vqdna"
+    # what a Trainer does not take for predictions
+    keys_to_ignore_at_inference = ["level_losses", "base_loss", "hidden_states", "attentions"]
     sub_configs = {"codec_config": VQDNACodecConfig, "encoder_config": AutoConfig}
 
     codec_config: dict | PreTrainedConfig | None = None
     encoder_config: dict | PreTrainedConfig | None = None
     freeze_codec: bool = True
-    base_loss_weight: float | int = 1.0
-    pooling: str = "mean+max"
-    pooling_bins: int = 8
-    classifier_dropout: float | int = 0.1
+    base_loss_weight: float | int = not_negative("base_loss_weight", 1.0)
+    pooling: str = choice("pooling", "mean+max", POOLINGS)
+    pooling_bins: int = integer("pooling_bins", 8, 1, MAX_BINS)
+    classifier_dropout: float | int = fraction("classifier_dropout", 0.1)
     strand_average: bool = False
     vocabulary_fingerprint: str | None = None
-    initializer_range: float = 0.02
-    pad_token_id: int | None = 0
-    unk_token_id: int | None = 1
-    cls_token_id: int | None = 2
-    sep_token_id: int | None = 3
-    mask_token_id: int | None = 4
+    initializer_range: float = positive("initializer_range", 0.02)
+    pad_token_id: int | None = choice("pad_token_id", 0, (0,))
+    unk_token_id: int | None = choice("unk_token_id", 1, (1,))
+    cls_token_id: int | None = choice("cls_token_id", 2, (2,))
+    sep_token_id: int | None = choice("sep_token_id", 3, (3,))
+    mask_token_id: int | None = choice("mask_token_id", 4, (4,))
     tie_word_embeddings: bool = False
-    format_version: int = FORMAT_VERSION
+    format_version: int = integer("format_version", FORMAT_VERSION, 1, 2**31)
 
     def __post_init__(self, **kwargs):
         check_format(self.model_type, self.format_version)
@@ -364,8 +360,14 @@ class VQDNAConfig(PreTrainedConfig):
         Raises:
             ValueError (inside `StrictDataclassClassValidationError`): names both numbers and the remedy.
         """
-        validate_head(self)
+        self.check_labels()
         encoder = self.encoder_config
+        if self.codec_config.model_type != VQDNACodecConfig.model_type:
+            raise ValueError(
+                f"codec_config is of the model type {self.codec_config.model_type!r}, but the vocabulary is a "
+                f"{VQDNACodecConfig.model_type!r}."
+            )
+        check_encoder_fields(vars(encoder))
         vocab_size = getattr(encoder, "vocab_size", None)
         if vocab_size != NUM_SPECIAL_TOKENS:
             raise ValueError(
@@ -412,20 +414,6 @@ def _encoder_config(values: dict) -> PreTrainedConfig:
         "sep_token_id": 3,
     }
     return config_of_encoder({**special, **values})
-
-
-def validate_head(config: PreTrainedConfig, poolings: tuple[str, ...] = POOLINGS):
-    """Check the fields of pooling and classifier, of any configuration that has them.
-
-    Raises:
-        ValueError: names the value and what it must be.
-    """
-    if config.pooling not in poolings:
-        raise ValueError(f"pooling={config.pooling!r} is not one of {', '.join(poolings)}.")
-    if config.pooling == "bins" and config.pooling_bins < 1:
-        raise ValueError(f"pooling='bins' needs pooling_bins of at least 1, not {config.pooling_bins}.")
-    if not 0 <= config.classifier_dropout < 1:
-        raise ValueError(f"classifier_dropout={config.classifier_dropout} must lie in [0, 1).")
 
 
 def encoder_config_from_preset(name: str) -> PreTrainedConfig:

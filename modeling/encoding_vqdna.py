@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .checks_vqdna import is_recorded
 from .codebook_vqdna import full_precision
 from .nucleotides_vqdna import CLS_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID
 from .precision_vqdna import exact_float32
@@ -86,7 +87,7 @@ def runs_in_tiles(encoder: nn.Module) -> bool:
     a trace, which would hold the codes of its example, go through the modules.
     """
     blocks = list(encoder.blocks)
-    if not blocks or torch.jit.is_tracing():
+    if not blocks or is_recorded():
         return False
     linears = [encoder.stem_projection, *(layer for block in blocks for layer in (block.expand, block.contract))]
     plain = all(type(layer) is nn.Linear for layer in linears) and type(encoder.stem) is nn.Conv1d

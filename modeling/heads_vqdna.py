@@ -3,11 +3,14 @@
 Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size.
 """
 
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from .checks_vqdna import check_label_shape
 from .configuration_vqdna import NUM_SPECIAL_TOKENS
 from .nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -45,7 +48,7 @@ def unpack_codes(ids: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
 
 def nucleotides_to_special_ids(nucleotide_ids: torch.Tensor) -> torch.Tensor:
     """The special token at each position of nucleotide ids, -1 at the bases."""
-    ids = torch.full_like(nucleotide_ids, -1)
+    ids = torch.full_like(nucleotide_ids, -1, dtype=torch.long)  # bytes would not hold it
     pairs = ((PAD_NUCLEOTIDE_ID, 0), (UNKNOWN_ID, 1), (CLS_NUCLEOTIDE_ID, 2), (SEP_NUCLEOTIDE_ID, 3))
     for nucleotide, token in (*pairs, (MASK_NUCLEOTIDE_ID, 4)):
         ids = ids.masked_fill(nucleotide_ids == nucleotide, token)
@@ -100,23 +103,37 @@ def row_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     return total / (labels >= 0).sum().clamp(min=1)
 
 
+def renamed_argument(kwargs: dict, old: str, new: str, value):
+    """What an argument is: `value`, or what came under its older name, which is taken out of `kwargs`, with a warning.
+
+    No argument of a `forward` but `labels` may have "label" in its name: a `Trainer` waits for every such argument
+    before it evaluates.
+
+    Raises:
+        ValueError: both names were given.
+    """
+    if old not in kwargs:
+        return value
+    if value is not None and value is not False:
+        raise ValueError(f"`{old}` is the older name of `{new}`: give one of them, not both.")
+    warnings.warn(f"`{old}` is called `{new}` now, and its older name will be removed.", FutureWarning, stacklevel=3)
+    return kwargs.pop(old)
+
+
 def labelled_positions(
-    labels: torch.Tensor | None, base_labels: torch.Tensor | None, shape: torch.Size | None = None
+    labels: torch.Tensor | None, base_targets: torch.Tensor | None, shape: torch.Size | None = None
 ) -> torch.Tensor | None:
     """Where a batch has a label of either kind: places in the flattened `(b, l)`, rising; `None` without labels.
 
     Raises:
         ValueError: labels of another shape than the batch's `shape`, which would fall on other positions.
     """
-    for name, value in (("labels", labels), ("base_labels", base_labels)):
-        if value is not None and shape is not None and value.shape != shape:
-            raise ValueError(
-                f"{name} have the shape {tuple(value.shape)}, but the inputs {tuple(shape)}: give one label per "
-                "position, -100 where there is nothing to predict."
-            )
+    for name, value in (("labels", labels), ("base_targets", base_targets)):
+        if value is not None and shape is not None:
+            check_label_shape(name, value, shape)
     chosen = None if labels is None else labels >= NUM_SPECIAL_TOKENS
-    if base_labels is not None:
-        chosen = base_labels >= 0 if chosen is None else chosen | (base_labels >= 0)
+    if base_targets is not None:
+        chosen = base_targets >= 0 if chosen is None else chosen | (base_targets >= 0)
     return None if chosen is None else chosen.flatten().nonzero().squeeze(-1)
 
 

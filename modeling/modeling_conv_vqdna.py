@@ -13,6 +13,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from .configuration_conv_vqdna import VQDNAConvEncoderConfig
+from .initialization_vqdna import VQDNAInitializationMixin
 
 
 class VQDNAConvBlock(GradientCheckpointingLayer):
@@ -39,7 +40,7 @@ class VQDNAConvBlock(GradientCheckpointingLayer):
         return hidden_states + self.convolution(seen)
 
 
-class VQDNAConvEncoderModel(ModernBertModel):
+class VQDNAConvEncoderModel(VQDNAInitializationMixin, ModernBertModel):
     """Embeddings or ids in, one vector per position out."""
 
     config_class = VQDNAConvEncoderConfig

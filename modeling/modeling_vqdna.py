@@ -4,16 +4,16 @@ stock transformers encoder, and heads for masked language modelling and downstre
 Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from transformers import ModernBertConfig
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
-from transformers.utils import ModelOutput, can_return_tuple, logging
+from transformers.utils import can_return_tuple, logging
 
 from .attention_vqdna import BLOCK_LOCAL  # noqa: F401 (the import makes it known to transformers)
+from .checks_vqdna import check_input_ids, check_label_shape, check_length, check_token_labels, wanted_outputs
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from .heads_vqdna import (
     VQDNAClassificationHead,
@@ -24,6 +24,7 @@ from .heads_vqdna import (
     labelled_positions,
     nucleotides_to_special_ids,
     pack_codes,
+    renamed_argument,
     reverse_complement_batch,
     row_cross_entropy,
     unpack_codes,
@@ -32,6 +33,7 @@ from .heads_vqdna import (
 from .modeling_conv_vqdna import encoder_of
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import hide_padding, sequence_mask
+from .outputs_vqdna import VQDNAMaskedLMOutput
 from .pretrained_vqdna import VQDNAPreTrainedModel
 
 
@@ -47,29 +49,6 @@ ENCODER_PIECE = 32_768
 # weights of the other heads, which a model opened with one head leaves in the file without a word
 _MASKED_HEAD = [r"^head\.", r"^level_decoder\.", r"^base_decoder\."]
 _CLASSIFIER = [r"^classifier\."]
-
-
-@dataclass
-class VQDNAMaskedLMOutput(ModelOutput):
-    """
-    Args:
-        loss (`torch.FloatTensor` of shape `()`): Mean over levels of the cross-entropy, plus the weighted base loss.
-        logits (`torch.FloatTensor` of shape `(batch_size, length, sum of codebook_sizes)`): The levels, concatenated.
-            With `only_labelled`, of shape `(labelled, sum of codebook_sizes)`: see [`VQDNAForMaskedLM.forward`].
-        base_logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): In the order A, C, G, T. With
-            `only_labelled`, of shape `(labelled, 4)`: the same positions as `logits`.
-        level_losses (`torch.FloatTensor` of shape `(levels,)`): Cross-entropy of each level, in nats.
-        base_loss (`torch.FloatTensor` of shape `()`): Cross-entropy of the base head, in nats.
-        hidden_states, attentions: As the encoder returns them.
-    """
-
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    base_logits: torch.FloatTensor | None = None
-    level_losses: torch.FloatTensor | None = None
-    base_loss: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 class VQDNAModel(VQDNAPreTrainedModel):
@@ -92,6 +71,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
     def set_codec_frozen(self, frozen: bool):
         """Freeze the codec, or let gradients reach its encoder; codebooks and decoder never train here."""
         self.config.freeze_codec = frozen
+        self._set_codec_mode()
         self.codec.requires_grad_(False)
         self.codec.encoder.requires_grad_(not frozen)
         # only the last level's latents carry the straight-through gradient
@@ -99,10 +79,15 @@ class VQDNAModel(VQDNAPreTrainedModel):
             projection.requires_grad_(False)
 
     def train(self, mode: bool = True):
-        """Set training mode everywhere but in the codec, whose codebooks must not move."""
+        """Set training mode everywhere but in the codec, of which end-to-end training trains the encoder alone."""
         super().train(mode)
-        self.codec.eval()
+        self._set_codec_mode()
         return self
+
+    def _set_codec_mode(self):
+        self.codec.eval()  # the codebooks must not move
+        # activation checkpointing asks each block whether it trains
+        self.codec.encoder.train(self.training and not self.config.freeze_codec)
 
     def get_input_embeddings(self) -> nn.Module:
         """The table of the special tokens: the encoder's own. Code vectors are no table of the encoder."""
@@ -131,7 +116,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
         else:
             if input_ids is None:
                 input_ids = self.encode_nucleotides(nucleotide_ids)
-            self._check_ids(input_ids)
+            check_input_ids(self, input_ids, self.config.vocab_size)
             special = torch.where(input_ids < NUM_SPECIAL_TOKENS, input_ids, -1)
             vectors = self.code_vectors(unpack_codes(input_ids, self.config.codec_config.codebook_sizes))
         embeds = self.projection(self.input_norm(vectors.to(self.projection.weight.dtype)))
@@ -141,16 +126,6 @@ class VQDNAModel(VQDNAPreTrainedModel):
     def _straight_through_vectors(self, nucleotide_ids: torch.LongTensor) -> torch.FloatTensor:
         latents = self.codec.latents(nucleotide_ids)
         return self.codec.quantizer(latents, sequence_mask(nucleotide_ids, None)).quantized
-
-    def _check_ids(self, input_ids: torch.LongTensor):
-        # a wrong id would be folded into the vocabulary silently: the lookup takes it modulo the codebook sizes
-        if input_ids.device.type == "cpu" and input_ids.numel() and not torch.compiler.is_compiling():
-            low, high = int(input_ids.min()), int(input_ids.max())
-            if low < 0 or high >= self.config.vocab_size:
-                raise ValueError(
-                    f"input_ids hold {low if low < 0 else high}, outside the vocabulary of {self.config.vocab_size} "
-                    "ids. Use the tokenizer that was saved with the model (see `check_tokenizer`)."
-                )
 
     @can_return_tuple
     def forward(
@@ -171,14 +146,16 @@ class VQDNAModel(VQDNAPreTrainedModel):
                 0-3 A, C, G, T; 4 unknown; 5 hidden; 6 [CLS]; 7 [SEP]; 8 [PAD]. The codec runs on the model's device.
             inputs_embeds (`torch.FloatTensor` of shape `(batch_size, length, hidden_size)`, *optional*): inputs of the
                 encoder.
+            kwargs: the encoder's. `output_hidden_states` may name layers, as an index or a list of them, where the
+                encoder's own class takes that; the others are `None`.
 
         Returns:
             `BaseModelOutput` with `last_hidden_state` of shape `(batch_size, length, hidden_size)`.
 
         Raises:
-            ValueError: not exactly one of the three inputs is given, an id lies outside the vocabulary, the sequences
-                are longer than the encoder's learned positions, or attentions are asked of an implementation that does
-                not give them.
+            ValueError: not exactly one of the three inputs is given, an id means nothing, the sequences are longer
+                than the encoder's learned positions, or attentions are asked of an implementation that does not give
+                them.
         """
         inputs = {"input_ids": input_ids, "nucleotide_ids": nucleotide_ids, "inputs_embeds": inputs_embeds}
         given = [name for name, value in inputs.items() if value is not None]
@@ -188,8 +165,8 @@ class VQDNAModel(VQDNAPreTrainedModel):
         if nucleotide_ids is not None and self.config.freeze_codec:
             input_ids, nucleotide_ids = self.encode_nucleotides(nucleotide_ids), None
         length = next(value.shape[1] for value in (input_ids, nucleotide_ids, inputs_embeds) if value is not None)
-        self._check_length(length)
-        kwargs |= self._wanted_outputs(kwargs)
+        check_length(self.encoder, length)
+        kwargs |= wanted_outputs(self.config, self.encoder, kwargs)
         reach = self._reach(kwargs)
         if nucleotide_ids is not None or reach is None or length <= ENCODER_PIECE:
             return self._encode(input_ids, attention_mask, nucleotide_ids, inputs_embeds, **kwargs)
@@ -222,35 +199,6 @@ class VQDNAModel(VQDNAPreTrainedModel):
             return None
         return getattr(config, "halo", 0) + config.num_hidden_layers * config.sliding_window
 
-    def _check_length(self, length: int):
-        # subtle: only learned positions end somewhere; rotary ones, as ModernBERT's, go on
-        table = getattr(getattr(self.encoder, "embeddings", None), "position_embeddings", None)
-        if not isinstance(table, nn.Embedding):
-            return
-        places = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-        if length > places:
-            raise ValueError(
-                f"A sequence of {length} positions ([CLS] and [SEP] included) is longer than the {places} that this "
-                f"{self.config.encoder_config.model_type} encoder has learned positions for. Cut it (the tokenizer: "
-                f"truncation=True, max_length={places}), or use an encoder with rotary positions (presets `paper` and "
-                "`small`)."
-            )
-
-    def _wanted_outputs(self, kwargs: dict) -> dict[str, bool]:
-        """Which further outputs the call, or else this configuration, asks for."""
-        wanted = {}
-        for name in ("output_hidden_states", "output_attentions"):
-            value = kwargs.get(name)
-            wanted[name] = bool(getattr(self.config, name, False) if value is None else value)
-        implementation = self.encoder.config._attn_implementation
-        if wanted["output_attentions"] and implementation != "eager":  # which would give an empty tuple
-            raise ValueError(
-                f"output_attentions=True needs attn_implementation='eager', but the encoder's is {implementation!r}, "
-                "which never holds the attention weights. Load the model with attn_implementation='eager', or call "
-                "model.set_attn_implementation('eager')."
-            )
-        return wanted
-
 
 class VQDNAForMaskedLM(VQDNAPreTrainedModel):
     """Predicts the hidden codes, one head per level, and the hidden bases.
@@ -276,8 +224,8 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         nucleotide_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
-        base_labels: torch.LongTensor | None = None,
-        only_labelled: bool = False,
+        base_targets: torch.LongTensor | None = None,
+        masked_positions_only: bool = False,
         **kwargs,
     ) -> VQDNAMaskedLMOutput:
         """Predict codes and bases, at every position or where there is something to learn.
@@ -286,11 +234,12 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
             input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
             labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the code ids of the *clean* window
                 at hidden positions, -100 elsewhere (special tokens are ignored too).
-            base_labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): its bases, 0-3, there.
-            only_labelled (`bool`, *optional*, defaults to `False`): run the heads on the labelled positions alone,
-                those with a label in `labels` or in `base_labels`. The losses are the same; `logits` and `base_logits`
-                have one row for each such position, row by row of the batch and from left to right in each, the
-                order of `logits[(labels >= 5) | (base_labels >= 0)]`. Without any labels it changes nothing.
+            base_targets (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): its bases, 0-3, there.
+            masked_positions_only (`bool`, *optional*, defaults to `False`): run the heads on those positions alone
+                that have a label in `labels` or in `base_targets`. The losses are the same; `logits` and `base_logits`
+                have one row for each such position, row by row of the batch and from left to right in each, the order
+                of `logits[(labels >= 5) | (base_targets >= 0)]`. Without any labels it changes nothing.
+            kwargs: `base_labels` and `only_labelled` are older names of `base_targets` and `masked_positions_only`.
 
         Returns:
             [`VQDNAMaskedLMOutput`], or a tuple if `return_dict=False`.
@@ -298,10 +247,14 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         Raises:
             ValueError: as [`VQDNAModel`], or labels of another shape than the inputs.
         """
+        base_targets = renamed_argument(kwargs, "base_labels", "base_targets", base_targets)
+        masked_positions_only = renamed_argument(
+            kwargs, "only_labelled", "masked_positions_only", masked_positions_only
+        )
         outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
         hidden_states = outputs.last_hidden_state
-        chosen = labelled_positions(labels, base_labels, hidden_states.shape[:2])
-        sparse = only_labelled and chosen is not None
+        chosen = labelled_positions(labels, base_targets, hidden_states.shape[:2])
+        sparse = masked_positions_only and chosen is not None
         if sparse:
             hidden_states = whole_blocks(hidden_states.flatten(0, 1).index_select(0, chosen))  # [labelled and more, h]
         hidden_states = self.head(hidden_states)
@@ -311,8 +264,8 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         level_losses = base_loss = None
         if labels is not None:
             level_losses = self.level_losses(_rows(logits, chosen), labels.flatten().index_select(0, chosen))
-        if base_labels is not None:
-            base_loss = row_cross_entropy(_rows(base_logits, chosen), base_labels.flatten().index_select(0, chosen))
+        if base_targets is not None:
+            base_loss = row_cross_entropy(_rows(base_logits, chosen), base_targets.flatten().index_select(0, chosen))
         loss = None if level_losses is None else level_losses.mean()
         if base_loss is not None:
             weighted = self.config.base_loss_weight * base_loss
@@ -419,7 +372,7 @@ class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
 
 
 class VQDNAForTokenClassification(VQDNAPreTrainedModel):
-    """One prediction per base (and per special token, whose labels should be -100)."""
+    """One prediction per base (and per special token, whose labels have to be -100)."""
 
     _keys_to_ignore_on_load_unexpected = _MASKED_HEAD
     adapter_fields = ("id2label", "label2id", "classifier_dropout")
@@ -450,14 +403,23 @@ class VQDNAForTokenClassification(VQDNAPreTrainedModel):
 
         Args:
             input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
-            labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): classes; -100 is ignored.
+            labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): classes; -100 is ignored, and has
+                to stand at [CLS], [SEP] and [PAD]. `vqdna_hf.data.align_labels` makes them of labels of the bases.
 
         Returns:
             `TokenClassifierOutput`, or a tuple if `return_dict=False`.
+
+        Raises:
+            ValueError: as [`VQDNAModel`], labels of another shape than the inputs, or labels where there is no base.
         """
         outputs = self.vqdna(input_ids, attention_mask, nucleotide_ids, inputs_embeds, return_dict=True, **kwargs)
         logits = self.classifier(self.dropout(outputs.last_hidden_state))
-        loss = None if labels is None else self.loss_function(logits, labels, self.config)
+        loss = None
+        if labels is not None:
+            check_label_shape("labels", labels, logits.shape[:2])
+            inside = base_mask(input_ids, nucleotide_ids, attention_mask)
+            check_token_labels(self, labels, inside, input_ids=input_ids, nucleotide_ids=nucleotide_ids)
+            loss = self.loss_function(logits, labels, self.config)
         return TokenClassifierOutput(loss, logits, outputs.hidden_states, outputs.attentions)
 
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .checks_vqdna import check_nucleotide_ids, is_recorded, unknown_nucleotide_id
 from .codec_networks_vqdna import (
     VQDNACodecDecoder,
     VQDNACodecDepthwiseConv,
@@ -26,15 +27,17 @@ from .codec_networks_vqdna import (
 )
 from .configuration_vqdna import VQDNACodecConfig
 from .encoding_vqdna import StripEncoder, encode_sequences
+from .initialization_vqdna import VQDNAInitializationMixin
 from .nucleotides_vqdna import (
     MASK_NUCLEOTIDE_ID,
+    NUM_NUCLEOTIDE_IDS,
     PAD_NUCLEOTIDE_ID,
     UNKNOWN_ID,
     context_keys,
     hide_bases,
     sequence_mask,
 )
-from .precision_vqdna import exact_float32
+from .precision_vqdna import exact_float32, float32_weights
 from .quantization_vqdna import QUANTIZERS, EMACodebook, full_precision
 from .repository_vqdna import register_downloaded
 
@@ -90,7 +93,7 @@ class VQDNACodecOutput(ModelOutput):
     usage: torch.FloatTensor | None = None
 
 
-class VQDNACodecPreTrainedModel(PreTrainedModel):
+class VQDNACodecPreTrainedModel(VQDNAInitializationMixin, PreTrainedModel):
     """Weight initialization and the capability sheet of the codec."""
 
     config_class = VQDNACodecConfig
@@ -115,6 +118,10 @@ class VQDNACodecPreTrainedModel(PreTrainedModel):
     ]
     # a forward that swallowed `num_items_in_batch` would make a Trainer scale the loss by the accumulation steps
     accepts_loss_kwargs = False
+
+    def __init__(self, config: VQDNACodecConfig):
+        config.validate_architecture()  # `from_pretrained` sets fields after the configuration was checked
+        super().__init__(config)
 
     def save_pretrained(self, *args, **kwargs):
         """As `PreTrainedModel.save_pretrained`."""
@@ -156,16 +163,17 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
 
     def __init__(self, config: VQDNACodecConfig):
         super().__init__(config)
-        self.encoder = VQDNACodecEncoder(config)
-        self.quantizer = QUANTIZERS[config.quantizer](
-            config.codebook_sizes,
-            config.codebook_dim,
-            config.ema_decay,
-            config.ema_epsilon,
-            config.restart_threshold,
-        )
-        self.decoder = VQDNACodecDecoder(config)
-        self.word_head = VQDNACodecWordHead(config) if config.word_radius else None
+        with float32_weights():
+            self.encoder = VQDNACodecEncoder(config)
+            self.quantizer = QUANTIZERS[config.quantizer](
+                config.codebook_sizes,
+                config.codebook_dim,
+                config.ema_decay,
+                config.ema_epsilon,
+                config.restart_threshold,
+            )
+            self.decoder = VQDNACodecDecoder(config)
+            self.word_head = VQDNACodecWordHead(config) if config.word_radius else None
         self.post_init()
 
     @can_return_tuple
@@ -180,14 +188,18 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
 
         Args:
             nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): 0-3 A, C, G, T; 4 unknown; 5 hidden;
-                6 and above: outside the sequence.
+                6 [CLS], 7 [SEP], 8 [PAD]: outside the sequence.
             attention_mask (`torch.Tensor` of shape `(batch_size, length)`, *optional*): 0 for positions outside.
             labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the bases to reconstruct, anything
                 but 0-3 ignored; `nucleotide_ids` when not given, of which training hides `config.mask_ratio`.
 
         Returns:
             [`VQDNACodecOutput`], or a tuple if `return_dict=False`.
+
+        Raises:
+            ValueError: an id that means nothing.
         """
+        check_nucleotide_ids(self, nucleotide_ids, attention_mask)
         if labels is None:
             labels = nucleotide_ids
             if self.training and self.config.mask_ratio > 0:
@@ -199,20 +211,22 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         quantized = self.quantizer(latents, mask & (nucleotide_ids != UNKNOWN_ID), keys)
         logits = full_precision(self.decoder(quantized.quantized, mask.unsqueeze(-1)))
         known = mask & (labels >= 0) & (labels < 4)
-        loss = F.cross_entropy(logits[known], labels[known]) if known.any() else logits.sum() * 0
-        right = (logits.argmax(dim=-1) == labels).float()
+        # subtle: ignored, not picked out: how many there are is no number that an exported graph may hold
+        targets = labels.long().masked_fill(~known, -100)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / known.sum().clamp(min=1)
+        right = logits.argmax(dim=-1) == labels
         hidden = known & (nucleotide_ids == MASK_NUCLEOTIDE_ID)
         total = loss + self.config.commitment_weight * quantized.commitment_loss
         word_loss = None
         if self.word_head is not None:
-            word_loss = self.word_head.loss(quantized.quantized, labels.masked_fill(~mask, -1))
+            word_loss = self.word_head.loss(quantized.quantized, targets)
             total = total + self.config.word_weight * word_loss
         return VQDNACodecOutput(
             loss=total,
             reconstruction_loss=loss.detach(),
             commitment_loss=quantized.commitment_loss.detach(),
-            accuracy=right[known].mean(),
-            hidden_accuracy=right[hidden].mean(),
+            accuracy=(right & known).sum() / known.sum(),
+            hidden_accuracy=(right & hidden).sum() / hidden.sum(),
             word_loss=None if word_loss is None else word_loss.detach(),
             codes=quantized.codes,
             logits=logits,
@@ -225,9 +239,19 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
     def latents(
         self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
-        """Z of every quantized layer, each of shape `(batch_size, length, codebook_dim)`, in true float32."""
+        """Z of every quantized layer, each of shape `(batch_size, length, codebook_dim)`, in true float32.
+
+        Args:
+            nucleotide_ids, attention_mask: as for `forward`.
+
+        Raises:
+            ValueError: an id that means nothing.
+        """
+        check_nucleotide_ids(self, nucleotide_ids, attention_mask)
+        return self._latents(nucleotide_ids, sequence_mask(nucleotide_ids, attention_mask))
+
+    def _latents(self, nucleotide_ids: torch.LongTensor, mask: torch.BoolTensor) -> list[torch.Tensor]:
         with exact_float32(nucleotide_ids.device.type):
-            mask = sequence_mask(nucleotide_ids, attention_mask)
             return self.encoder(nucleotide_ids, mask.unsqueeze(-1))
 
     @torch.compiler.disable
@@ -240,8 +264,15 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
 
         Returns:
             `torch.LongTensor` of shape `(batch_size, length, levels)`; 0 at positions outside the sequence.
+
+        Raises:
+            ValueError: an id that means nothing.
         """
+        check_nucleotide_ids(self, nucleotide_ids, attention_mask)
         mask = sequence_mask(nucleotide_ids, attention_mask)
+        if is_recorded():  # the whole at once: a graph would hold the number of pieces
+            codes, _, _ = self.quantizer.quantize(self._latents(nucleotide_ids, mask))
+            return codes * mask.unsqueeze(-1)
         if not mask.numel():
             return torch.zeros(*mask.shape, self.config.num_levels, dtype=torch.long, device=mask.device)
         if nucleotide_ids.device.type == "cpu" and (strips := StripEncoder(self)).in_tiles:
@@ -257,7 +288,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         halo, size, pieces = self.config.halo, max(PIECE // max(rows, 1), MIN_PIECE), []
         for start in range(0, length, size):
             left, stop = max(0, start - halo), start + size
-            latents = self.latents(nucleotide_ids[:, left : stop + halo], mask[:, left : stop + halo])
+            latents = self._latents(nucleotide_ids[:, left : stop + halo], mask[:, left : stop + halo])
             found, _, _ = self.quantizer.quantize(latents)
             pieces.append(found[:, start - left : stop - left])
         return torch.cat(pieces, dim=1)
@@ -290,7 +321,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         """Encode sequences of any lengths: laid end to end, without padding, the long ones in pieces with a halo.
 
         Args:
-            sequences: nucleotide ids 0-5, each of shape `(length,)`.
+            sequences: nucleotide ids 0-5 (6-8 are outside), each of shape `(length,)`.
             batch_bases: bases of one network pass; what suits the device when not given.
             chunk_length: bases of a piece before its halo; pieces give exactly the codes of the whole.
             precision: see [`StripEncoder`]; `bfloat16` gives some other codes.
@@ -300,9 +331,11 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
 
         Raises:
-            ValueError: no such precision, or pieces of no base.
+            ValueError: no such precision, pieces of no base, or an id that means nothing.
         """
         _check_chunk_length(chunk_length)
+        for sequence in sequences:
+            _check_bases(sequence)
         strips = StripEncoder(self, precision, network, batch_bases)
         return encode_sequences(strips, sequences, self.device, chunk_length)
 
@@ -361,6 +394,17 @@ def _check_chunk_length(chunk_length: int):
     # a negative one would cut a sequence into no pieces at all, and leave every code 0
     if chunk_length < 1:
         raise ValueError(f"chunk_length={chunk_length} must be at least 1 base; leave it out for the default.")
+
+
+def _check_bases(sequence: np.ndarray):
+    # other values would be turned into bytes, 256 into the base A
+    if not len(sequence):
+        return
+    if not np.issubdtype(sequence.dtype, np.integer):
+        raise ValueError(f"nucleotide_ids are {sequence.dtype}, but ids are whole numbers: give an array of np.uint8.")
+    low, high = int(sequence.min()), int(sequence.max())
+    if low < 0 or high >= NUM_NUCLEOTIDE_IDS:
+        raise ValueError(unknown_nucleotide_id(low if low < 0 else high))
 
 
 __all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel"]

@@ -1,4 +1,4 @@
-"""True float32 where a last bit decides a code."""
+"""True float32 where a last bit decides a code: in what is computed, and in the weights."""
 
 import contextlib
 
@@ -42,4 +42,16 @@ def exact_float32(device_type: str):
             torch.backends.cudnn.allow_tf32 = cudnn_tf32
 
 
-__all__ = ["exact_float32"]
+@contextlib.contextmanager
+def float32_weights():
+    """Make new weights in float32 where a model is made in 16 bits: of rounded ones, other codes would come."""
+    before = torch.get_default_dtype()
+    if before in (torch.float16, torch.bfloat16):
+        torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+__all__ = ["exact_float32", "float32_weights"]

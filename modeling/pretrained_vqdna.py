@@ -9,11 +9,12 @@ from transformers import initialization as init
 from .adapters_vqdna import VQDNAAdapterMixin
 from .configuration_vqdna import VQDNAConfig
 from .heads_vqdna import VQDNAProjection
+from .initialization_vqdna import VQDNAInitializationMixin
 from .modeling_vqdna_codec import VQDNACodecModel
 from .repository_vqdna import register_downloaded
 
 
-class VQDNAPreTrainedModel(VQDNAAdapterMixin, PreTrainedModel):
+class VQDNAPreTrainedModel(VQDNAAdapterMixin, VQDNAInitializationMixin, PreTrainedModel):
     """Weight initialization, loading and the capability sheet."""
 
     config_class = VQDNAConfig
@@ -27,10 +28,13 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, PreTrainedModel):
     _supports_attention_backend = True
     _no_split_modules = ["VQDNACodecModel"]  # and those of the encoder, which transformers adds
 
+    def __init__(self, config: VQDNAConfig):
+        config.validate_architecture()  # `from_pretrained` sets fields after the configuration was checked
+        super().__init__(config)
+
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)
-        # subtle: asked of the layer itself, because transformers skips modules that hold no weights of their own
         if isinstance(module, VQDNAProjection):
             # one unit of variance per code vector whatever its width
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)

@@ -118,8 +118,9 @@ class Quantizer(nn.Module):
                 for n in range(len(vectors))
             )
             for level, codebook in enumerate(self.codebooks):
-                chosen = codes[..., level][mask]
-                codebook.observe(inputs[level][mask], chosen, None if keys is None else keys[mask])
+                if codebook.training and not codebook.frozen:
+                    chosen = codes[..., level][mask]
+                    codebook.observe(inputs[level][mask], chosen, None if keys is None else keys[mask])
             if not self.defer_updates:
                 self.update()
             return QuantizerOutput(quantized, codes, loss, **self._statistics(codes, mask))
@@ -150,8 +151,9 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def _statistics(self, codes: torch.Tensor, mask: torch.Tensor) -> dict:
+        places = mask.flatten().long()
         counts = [
-            torch.bincount(codes[..., level][mask], minlength=len(book.embedding)).float()
+            places.new_zeros(len(book.embedding)).index_add(0, codes[..., level].flatten(), places).float()
             for level, book in enumerate(self.codebooks)
         ]
         perplexity = torch.stack([code_perplexity(c) for c in counts])

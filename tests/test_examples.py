@@ -19,6 +19,7 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     pipeline,
 )
@@ -280,11 +281,24 @@ def test_benchmark_compares_a_model_with_others(small, tmp_path):
     assert all(name in (tmp_path / "comparison/tables.md").read_text() for name in ("learned", "3-mers", "cnn"))
 
 
+def test_labels_of_bases_are_learned_at_their_bases(small, tmp_path):
+    names = finetune("13_label_bases.py", small, tmp_path / "tagger", "--epochs", 1)
+    row = names["splits"]["test"][0]
+    sequence = pd.read_csv(small / "task" / "test.csv")["sequence"][0]
+    assert row["labels"] == [-100, *names["labels_of_bases"](sequence), -100]
+    assert names["labels_of_bases"]("CTATAAAG") == [0, 1, 1, 1, 1, 1, 1, 0]
+    assert {"test_loss", "test_recall"} <= set(
+        names["trainer"].evaluate(names["splits"]["test"], metric_key_prefix="test")
+    )
+    model = AutoModelForTokenClassification.from_pretrained(tmp_path / "tagger")
+    model.check_tokenizer(AutoTokenizer.from_pretrained(tmp_path / "tagger"))
+
+
 def test_every_example_is_in_the_table_and_says_what_it_takes():
     table = (EXAMPLES / "README.md").read_text()
     scripts = sorted(path.name for path in EXAMPLES.glob("[0-9]*.py"))
     assert scripts == [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert [script[:2] for script in scripts] == [f"{number:02d}" for number in range(1, 13)]
+    assert [script[:2] for script in scripts] == [f"{number:02d}" for number in range(1, 14)]
     for name in (*scripts, "small_data.py"):
         header = (EXAMPLES / name).read_text().split('"""')[1]
         assert all(word in header for word in ("Trains:", "On:", "Takes:", f"python examples/{name}")), name

@@ -208,7 +208,7 @@ def test_same_seed_same_model():
         ({"stem_kernel_size": -1}, "stem_kernel_size=-1 must be odd and positive"),
         ({"dilations": [1, 0]}, r"dilations=\[1, 0\]"),
         ({"pooling": "cls"}, "pooling='cls' is not one of mean, max, mean\\+max, bins"),
-        ({"pooling": "bins", "pooling_bins": 0}, "at least 1, not 0"),
+        ({"pooling": "bins", "pooling_bins": 0}, "pooling_bins=0 must be at least 1"),
         ({"classifier_dropout": 1.0}, r"classifier_dropout=1.0 must lie in \[0, 1\)"),
         ({"hidden_size": "64"}, "hidden_size"),
     ],

@@ -200,8 +200,8 @@ def test_logits_of_the_labelled_positions_alone():
     labels[:, ::2] = -100
     with torch.no_grad():
         whole = model(input_ids=ids, labels=labels)
-        part = model(input_ids=ids, labels=labels, only_labelled=True)
-        nothing = model(input_ids=ids, labels=torch.full_like(ids, -100), only_labelled=True)
+        part = model(input_ids=ids, labels=labels, masked_positions_only=True)
+        nothing = model(input_ids=ids, labels=torch.full_like(ids, -100), masked_positions_only=True)
     torch.testing.assert_close(part.loss, whole.loss)
     torch.testing.assert_close(part.logits, whole.logits[labels >= 0])
     wanted = torch.nn.functional.cross_entropy(whole.logits[labels >= 0], labels[labels >= 0])

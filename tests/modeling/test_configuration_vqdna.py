@@ -108,7 +108,7 @@ def test_wrong_types_are_refused(fields):
 
 ENCODER_RULES = [
     ({"pooling": "last"}, ["last", "mean, max"]),
-    ({"pooling": "bins", "pooling_bins": 0}, ["bins", "not 0"]),
+    ({"pooling": "bins", "pooling_bins": 0}, ["pooling_bins=0", "at least 1"]),
     ({"classifier_dropout": 1.0}, ["classifier_dropout=1.0", "[0, 1)"]),
     ({"encoder_config": {"model_type": "bert", "vocab_size": 30522}}, ["30522", "5 special", "vocab_size=5"]),
     ({"encoder_config": {"model_type": "bert", "pad_token_id": 7}}, ["pad_token_id=7", "vocab_size=5"]),

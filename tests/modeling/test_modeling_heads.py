@@ -241,25 +241,25 @@ def labels(masked_lm) -> torch.Tensor:
 
 
 def test_masked_lm_loss(masked_lm, labels):
-    base_labels = torch.where((labels >= 5) & (RAGGED < 4), RAGGED, -100)
+    base_targets = torch.where((labels >= 5) & (RAGGED < 4), RAGGED, -100)
     with torch.no_grad():
-        outputs = masked_lm(nucleotide_ids=RAGGED, labels=labels, base_labels=base_labels)
+        outputs = masked_lm(nucleotide_ids=RAGGED, labels=labels, base_targets=base_targets)
     assert outputs.logits.shape == (*RAGGED.shape, 8 + 16) and outputs.base_logits.shape == (*RAGGED.shape, 4)
     chosen = (labels >= 5).numpy()
     codes, logits = (labels.numpy()[chosen] - 5), outputs.logits.numpy()[chosen]
     levels = [cross_entropy(logits[:, :8], codes // 16), cross_entropy(logits[:, 8:], codes % 16)]
-    bases = (base_labels >= 0).numpy()
-    base = cross_entropy(outputs.base_logits.numpy()[bases], base_labels.numpy()[bases])
+    bases = (base_targets >= 0).numpy()
+    base = cross_entropy(outputs.base_logits.numpy()[bases], base_targets.numpy()[bases])
     assert outputs.level_losses.tolist() == pytest.approx(levels, abs=1e-5)
     assert outputs.base_loss.item() == pytest.approx(base, abs=1e-5)
     assert outputs.loss.item() == pytest.approx(np.mean(levels) + 0.3 * base, abs=1e-5)
 
 
 def test_either_loss_alone(masked_lm, labels):
-    base_labels = torch.where(RAGGED < 4, RAGGED, -100)
+    base_targets = torch.where(RAGGED < 4, RAGGED, -100)
     with torch.no_grad():
         codes = masked_lm(nucleotide_ids=RAGGED, labels=labels)
-        bases = masked_lm(nucleotide_ids=RAGGED, base_labels=base_labels)
+        bases = masked_lm(nucleotide_ids=RAGGED, base_targets=base_targets)
         neither = masked_lm(nucleotide_ids=RAGGED)
     assert codes.base_loss is None and torch.equal(codes.loss, codes.level_losses.mean())
     assert bases.level_losses is None and torch.equal(bases.loss, 0.3 * bases.base_loss)
@@ -277,7 +277,7 @@ def test_special_labels_are_ignored(masked_lm, labels):
 def test_no_label_gives_no_loss():
     model = tiny_model(VQDNAForMaskedLM).train()
     nothing = torch.full_like(RAGGED, -100)
-    outputs = model(nucleotide_ids=RAGGED, labels=nothing, base_labels=nothing)
+    outputs = model(nucleotide_ids=RAGGED, labels=nothing, base_targets=nothing)
     assert outputs.loss.item() == 0 and outputs.level_losses.tolist() == [0, 0]
     outputs.loss.backward()
     assert all((p.grad == 0).all() for p in model.parameters() if p.grad is not None)

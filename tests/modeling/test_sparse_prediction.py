@@ -22,12 +22,12 @@ def some_labels(model, kind: str) -> dict[str, torch.Tensor]:
     places[0, 1] = True
     if kind == "none":
         places[:] = False
-    labels, base_labels = torch.where(places & (BASES < 6), ids, -100), torch.where(places & (BASES < 4), BASES, -100)
+    labels, base_targets = torch.where(places & (BASES < 6), ids, -100), torch.where(places & (BASES < 4), BASES, -100)
     if kind == "different":  # each has positions that the other lacks
-        labels[0, 1], base_labels[0, 1] = -100, BASES[0, 1]
-        labels[1, 1], base_labels[1, 1] = ids[1, 1], -100
-    given = {"labels": labels, "base_labels": base_labels}
-    return {name: value for name, value in given.items() if kind not in ("labels", "base_labels") or name == kind}
+        labels[0, 1], base_targets[0, 1] = -100, BASES[0, 1]
+        labels[1, 1], base_targets[1, 1] = ids[1, 1], -100
+    given = {"labels": labels, "base_targets": base_targets}
+    return {name: value for name, value in given.items() if kind not in ("labels", "base_targets") or name == kind}
 
 
 def losses_and_gradients(model, labels, **options):
@@ -38,11 +38,11 @@ def losses_and_gradients(model, labels, **options):
     return outputs, {name: gradient.clone() for name, gradient in gradients.items()}
 
 
-@pytest.mark.parametrize("kind", ["same", "different", "labels", "base_labels", "none"])
+@pytest.mark.parametrize("kind", ["same", "different", "labels", "base_targets", "none"])
 def test_losses_and_gradients_are_those_of_all_positions(model, kind):
     labels = some_labels(model, kind)
     dense, expected = losses_and_gradients(model, labels)
-    sparse, gradients = losses_and_gradients(model, labels, only_labelled=True)
+    sparse, gradients = losses_and_gradients(model, labels, masked_positions_only=True)
     for name in ("loss", "level_losses", "base_loss"):
         theirs, ours = getattr(dense, name), getattr(sparse, name)
         assert (theirs is None) == (ours is None)
@@ -63,27 +63,27 @@ def test_losses_and_gradients_are_those_of_all_positions(model, kind):
 def test_logits_are_those_of_the_labelled_positions_in_order(model, kind):
     labels = some_labels(model, kind)
     dense = model(nucleotide_ids=BASES, **labels)
-    sparse = model(nucleotide_ids=BASES, **labels, only_labelled=True)
-    chosen = (labels["labels"] >= 5) | (labels["base_labels"] >= 0)
+    sparse = model(nucleotide_ids=BASES, **labels, masked_positions_only=True)
+    chosen = (labels["labels"] >= 5) | (labels["base_targets"] >= 0)
     assert dense.logits.shape == (*BASES.shape, 8 + 16) and dense.base_logits.shape == (*BASES.shape, 4)
     assert sparse.logits.shape == (int(chosen.sum()), 8 + 16)
     torch.testing.assert_close(sparse.logits, dense.logits[chosen], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(sparse.base_logits, dense.base_logits[chosen], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("only_labelled", [False, True])
-@pytest.mark.parametrize("name", ["labels", "base_labels"])
-def test_labels_of_another_shape_are_refused(model, name, only_labelled):
+@pytest.mark.parametrize("masked_positions_only", [False, True])
+@pytest.mark.parametrize("name", ["labels", "base_targets"])
+def test_labels_of_another_shape_are_refused(model, name, masked_positions_only):
     """They would be read row after row, and fall on other positions."""
     labels = some_labels(model, "same")
     for wrong in (labels[name][:, :-1], labels[name][:1], labels[name].flatten()):
         with pytest.raises(ValueError, match=rf"^{name} have the shape .* inputs \(2, 10\)"):
-            model(nucleotide_ids=BASES, **(labels | {name: wrong}), only_labelled=only_labelled)
+            model(nucleotide_ids=BASES, **(labels | {name: wrong}), masked_positions_only=masked_positions_only)
 
 
 @torch.no_grad()
 def test_without_labels_there_are_logits_everywhere(model):
-    plain, asked = model(nucleotide_ids=BASES), model(nucleotide_ids=BASES, only_labelled=True)
+    plain, asked = model(nucleotide_ids=BASES), model(nucleotide_ids=BASES, masked_positions_only=True)
     assert asked.loss is None and torch.equal(asked.logits, plain.logits)
 
 
@@ -94,7 +94,7 @@ def test_the_heads_see_the_labelled_positions_alone_in_whole_blocks(model):
     labels = torch.full((4, 200), -100)
     for count in (0, 1, 128, 129, 200):
         labels.flatten()[:count] = 7
-        outputs = model(nucleotide_ids=bases, labels=labels, only_labelled=True)
+        outputs = model(nucleotide_ids=bases, labels=labels, masked_positions_only=True)
         assert outputs.logits.shape[0] == count
     assert seen == [(0,), (128,), (128,), (256,), (256,)]
 

@@ -268,8 +268,8 @@ def test_labels_are_the_codes_of_the_clean_window(encoder, kind):
     clean = encoder.encode_nucleotides(batch["nucleotide_ids"])
     labelled = batch["labelled"]
     assert torch.equal(inputs["labels"][labelled], clean[labelled])
-    assert torch.equal(inputs["base_labels"][labelled], batch["nucleotide_ids"][labelled])
-    assert (inputs["labels"][~labelled] == -100).all() and (inputs["base_labels"][~labelled] == -100).all()
+    assert torch.equal(inputs["base_targets"][labelled], batch["nucleotide_ids"][labelled])
+    assert (inputs["labels"][~labelled] == -100).all() and (inputs["base_targets"][~labelled] == -100).all()
     assert torch.equal(inputs["attention_mask"], (batch["nucleotide_ids"] != PAD).long())
     assert ((inputs["input_ids"] == MASK_TOKEN_ID) & labelled).any()
     assert (inputs["input_ids"][:, 0] == 2).all() and not labelled[:, 0].any()
@@ -311,7 +311,7 @@ def visible_places(encoder, batch) -> tuple[int, int]:
     places = [tuple(place) for place in hidden.nonzero().tolist()][:40]
     for place in places:
         after = mask_batch(encoder, changed_at(batch, place))
-        assert int(after["base_labels"][place]) == int(changed_at(batch, place)["nucleotide_ids"][place])
+        assert int(after["base_targets"][place]) == int(changed_at(batch, place)["nucleotide_ids"][place])
         changed += not torch.equal(after["input_ids"], before)
     return changed, len(places)
 

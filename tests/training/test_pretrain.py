@@ -173,7 +173,7 @@ def test_the_heads_run_where_something_is_labelled(monkeypatch, tmp_path, corpus
 
     def keep_shape(model, *args, **kwargs):
         outputs = forward(model, *args, **kwargs)
-        shapes.append((int((kwargs["base_labels"] >= 0).sum()), outputs.logits.shape, outputs.base_logits.shape))
+        shapes.append((int((kwargs["base_targets"] >= 0).sum()), outputs.logits.shape, outputs.base_logits.shape))
         return outputs
 
     monkeypatch.setattr(VQDNAForMaskedLM, "forward", keep_shape)

@@ -15,7 +15,18 @@ from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
-from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, POOLINGS, SPECIAL_TOKENS, validate_head
+from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, POOLINGS, SPECIAL_TOKENS
+from ..modeling.fields_vqdna import (
+    MAX_BINS,
+    MAX_LAYERS,
+    MAX_WIDTH,
+    LabelledConfigMixin,
+    choice,
+    fraction,
+    integer,
+    odd,
+    positive,
+)
 from ..modeling.heads_vqdna import VQDNAClassificationHead, VQDNAPooling, base_mask
 from ..modeling.nucleotides_vqdna import BASES
 
@@ -32,7 +43,7 @@ _PROBE = "AACAGATCCGCTGGTTA"
 
 
 @strict
-class OneHotCNNConfig(PreTrainedConfig):
+class OneHotCNNConfig(LabelledConfigMixin, PreTrainedConfig):
     r"""
     Configuration of [`OneHotCNNForSequenceClassification`].
 
@@ -59,15 +70,15 @@ class OneHotCNNConfig(PreTrainedConfig):
     model_type = "vqdna_one_hot_cnn"
 
     base_token_ids: list[int] | tuple[int, ...] = (5, 6, 7, 8)
-    hidden_size: int = 64
-    stem_kernel_size: int = 11
-    kernel_size: int = 7
+    hidden_size: int = integer("hidden_size", 64, 1, MAX_WIDTH)
+    stem_kernel_size: int = odd("stem_kernel_size", 11)
+    kernel_size: int = odd("kernel_size", 7)
     dilations: list[int] | tuple[int, ...] = (1, 2, 4)
-    layer_norm_eps: float = 1e-5
-    pooling: str = "mean+max"
-    pooling_bins: int = 8
-    classifier_dropout: float | int = 0.1
-    pad_token_id: int | None = 0
+    layer_norm_eps: float = positive("layer_norm_eps", 1e-5)
+    pooling: str = choice("pooling", "mean+max", CNN_POOLINGS)
+    pooling_bins: int = integer("pooling_bins", 8, 1, MAX_BINS)
+    classifier_dropout: float | int = fraction("classifier_dropout", 0.1)
+    pad_token_id: int | None = choice("pad_token_id", 0, (0,))
 
     def __post_init__(self, **kwargs):
         self.base_token_ids, self.dilations = list(self.base_token_ids), list(self.dilations)
@@ -109,14 +120,9 @@ class OneHotCNNConfig(PreTrainedConfig):
                 f"base_token_ids={ids} must be four different ids, of A, C, G and T, from {NUM_SPECIAL_TOKENS} on: "
                 f"0-{NUM_SPECIAL_TOKENS - 1} are {', '.join(SPECIAL_TOKENS)}."
             )
-        if self.hidden_size < 1:
-            raise ValueError(f"hidden_size={self.hidden_size} must be at least 1.")
-        for name in ("stem_kernel_size", "kernel_size"):
-            if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be odd and positive, to be centred on a base.")
-        if any(dilation < 1 for dilation in self.dilations):
-            raise ValueError(f"dilations={self.dilations} must all be at least 1.")
-        validate_head(self, CNN_POOLINGS)
+        if any(dilation < 1 for dilation in self.dilations) or len(self.dilations) > MAX_LAYERS:
+            raise ValueError(f"dilations={self.dilations!r:.100} must all be at least 1, and at most {MAX_LAYERS}.")
+        self.check_labels()
 
     @property
     def receptive_field(self) -> int:

@@ -13,24 +13,36 @@ import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
+from ..modeling.checks_vqdna import check_length, wanted_outputs
 from ..modeling.configuration_conv_vqdna import config_of_encoder
-from ..modeling.configuration_vqdna import encoder_config_from_preset, validate_head
+from ..modeling.configuration_vqdna import POOLINGS, encoder_config_from_preset
+from ..modeling.fields_vqdna import (
+    MAX_BINS,
+    LabelledConfigMixin,
+    check_encoder_fields,
+    choice,
+    fraction,
+    integer,
+    positive,
+)
 from ..modeling.heads_vqdna import (
     VQDNAClassificationHead,
     VQDNAPooling,
     VQDNAPredictionHead,
     masked_cross_entropy,
+    renamed_argument,
     whole_blocks,
 )
+from ..modeling.initialization_vqdna import VQDNAInitializationMixin
 from ..modeling.modeling_conv_vqdna import encoder_of
-from ..modeling.modeling_vqdna import VQDNAModel
 
 
 @strict
-class TokenEncoderConfig(PreTrainedConfig):
+class TokenEncoderConfig(LabelledConfigMixin, PreTrainedConfig):
     r"""
     Configuration of [`TokenEncoderModel`] and its heads.
 
@@ -48,16 +60,16 @@ class TokenEncoderConfig(PreTrainedConfig):
     sub_configs = {"encoder_config": AutoConfig}
 
     encoder_config: dict | PreTrainedConfig | None = None
-    vocab_size: int = 9
+    vocab_size: int = integer("vocab_size", 9, 1, 2**31)
     pad_token_id: int | None = 0
     unk_token_id: int | None = 1
     cls_token_id: int | None = 2
     sep_token_id: int | None = 3
     mask_token_id: int | None = 4
-    pooling: str = "mean+max"
-    pooling_bins: int = 8
-    classifier_dropout: float | int = 0.1
-    initializer_range: float = 0.02
+    pooling: str = choice("pooling", "mean+max", POOLINGS)
+    pooling_bins: int = integer("pooling_bins", 8, 1, MAX_BINS)
+    classifier_dropout: float | int = fraction("classifier_dropout", 0.1)
+    initializer_range: float = positive("initializer_range", 0.02)
     # through a function of the model and not through transformers' list of tied weights
     tie_word_embeddings: bool = False
 
@@ -95,7 +107,8 @@ class TokenEncoderConfig(PreTrainedConfig):
         Raises:
             ValueError (inside `StrictDataclassClassValidationError`): names the value and the remedy.
         """
-        validate_head(self)
+        self.check_labels()
+        check_encoder_fields(vars(self.encoder_config))
         for name in ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
             value = getattr(self, name)
             if value is None or not 0 <= value < self.vocab_size:
@@ -117,7 +130,7 @@ class TokenEncoderConfig(PreTrainedConfig):
         return self.encoder_config.num_attention_heads
 
 
-class TokenEncoderPreTrainedModel(PreTrainedModel):
+class TokenEncoderPreTrainedModel(VQDNAInitializationMixin, PreTrainedModel):
     """Weight initialization, loading and the capability sheet."""
 
     config_class = TokenEncoderConfig
@@ -130,6 +143,12 @@ class TokenEncoderPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _no_split_modules = ["ModernBertEncoderLayer", "BertLayer"]
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, TokenEncoderForMaskedLM):
+            init.zeros_(module.decoder_bias)
 
 
 class TokenEncoderModel(TokenEncoderPreTrainedModel):
@@ -144,10 +163,6 @@ class TokenEncoderModel(TokenEncoderPreTrainedModel):
         if getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
         self.post_init()
-
-    # they ask of a model an encoder and its configuration, and nothing of the codec
-    _check_length = VQDNAModel._check_length
-    _wanted_outputs = VQDNAModel._wanted_outputs
 
     def get_input_embeddings(self) -> nn.Module:
         """The table of the vocabulary, which is the encoder's own."""
@@ -183,9 +198,9 @@ class TokenEncoderModel(TokenEncoderPreTrainedModel):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         if attention_mask is None and input_ids is not None:
             attention_mask = (input_ids != self.config.pad_token_id).long()
-        self._check_length((inputs_embeds if input_ids is None else input_ids).shape[1])
+        check_length(self.encoder, (inputs_embeds if input_ids is None else input_ids).shape[1])
         inputs = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
-        kwargs |= self._wanted_outputs(kwargs)
+        kwargs |= wanted_outputs(self.config, self.encoder, kwargs)
         outputs = self.encoder(**inputs, return_dict=True, **kwargs)
         return BaseModelOutput(outputs.last_hidden_state, outputs.hidden_states, outputs.attentions)
 
@@ -209,7 +224,7 @@ class TokenEncoderForMaskedLM(TokenEncoderPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.FloatTensor | None = None,
         labels: torch.LongTensor | None = None,
-        only_labelled: bool = False,
+        masked_positions_only: bool = False,
         **kwargs,
     ) -> MaskedLMOutput:
         """Predict a token at every position.
@@ -217,15 +232,19 @@ class TokenEncoderForMaskedLM(TokenEncoderPreTrainedModel):
         Args:
             input_ids, attention_mask, inputs_embeds: see [`TokenEncoderModel`].
             labels (`torch.LongTensor` of shape `(b, l)`, *optional*): ids at hidden positions, -100 elsewhere.
-            only_labelled: give logits of the labelled positions alone, in their order, `(labelled, v)`: at
+            masked_positions_only: give logits of the labelled positions alone, in their order, `(labelled, v)`: at
                 `(b, l, v)` they are most of a training step's memory.
+            kwargs: `only_labelled` is the older name of `masked_positions_only`.
 
         Returns:
             `MaskedLMOutput`, `logits` of shape `(b, l, v)`, or a tuple if `return_dict=False`.
         """
+        masked_positions_only = renamed_argument(
+            kwargs, "only_labelled", "masked_positions_only", masked_positions_only
+        )
         outputs = self.token_encoder(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
         hidden_states = outputs.last_hidden_state
-        sparse = only_labelled and labels is not None
+        sparse = masked_positions_only and labels is not None
         if sparse:
             chosen = labels >= 0
             hidden_states, labels = whole_blocks(hidden_states[chosen]), labels[chosen]

@@ -1,5 +1,6 @@
 """Sequences on disk and in memory: FASTA files, windows, tasks and their catalogue, the corpus, codes of genomes."""
 
+from .base_labels import align_labels
 from .benchmark import load_task
 from .catalogue import Species, Task, get_task, list_species, list_tasks
 from .corpus import Corpus, CorpusError, write_corpus
@@ -30,6 +31,7 @@ __all__ = [
     "TaskDataError",
     "TaskInfo",
     "WindowDataset",
+    "align_labels",
     "genome_of",
     "get_task",
     "iter_windows",

@@ -5,9 +5,11 @@ from pathlib import Path
 from .bootstrap import bootstrap_scores
 from .classification import compute_scores, make_compute_metrics, metric_names
 from .codebook import codebook_usage, perplexity
+from .masked_lm import MaskedLMMetrics
 
 
 __all__ = [
+    "MaskedLMMetrics",
     "bootstrap_scores",
     "codebook_usage",
     "compute_scores",

@@ -253,7 +253,7 @@ def mask_batch(encoder, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
         batch: what [`MaskingCollator`] gives.
 
     Returns:
-        `input_ids`, `attention_mask`, `labels` (codes of the clean window) and `base_labels`, each `(batch, length)`.
+        `input_ids`, `attention_mask`, `labels` (codes of the clean window) and `base_targets`, each `(batch, length)`.
     """
     clean, labelled = batch["nucleotide_ids"], batch["labelled"]
     if "masked_nucleotide_ids" in batch:
@@ -267,5 +267,5 @@ def mask_batch(encoder, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
         "input_ids": input_ids,
         "attention_mask": (clean != PAD_NUCLEOTIDE_ID).long(),
         "labels": torch.where(labelled, clean_ids, -100),
-        "base_labels": torch.where(labelled, clean, -100),
+        "base_targets": torch.where(labelled, clean, -100),
     }

@@ -62,10 +62,10 @@ def neighbours_accuracy(model, train_batches, eval_batches, seed: int = 0) -> di
     def predict(batch: dict[str, torch.Tensor]):
         inputs = mask_batch(encoder, {name: value.to(device) for name, value in batch.items()})
         vectors = encoder.code_vectors(unpack_codes(inputs["input_ids"], sizes)) / scale
-        chosen = inputs["base_labels"] >= 0
+        chosen = inputs["base_targets"] >= 0
         logits = predictor(vectors, inputs["input_ids"] > 4)[chosen].split([*sizes, 4], dim=-1)
         codes = unpack_codes(inputs["labels"][chosen], sizes)
-        return logits, [*codes.unbind(dim=-1), inputs["base_labels"][chosen]]
+        return logits, [*codes.unbind(dim=-1), inputs["base_targets"][chosen]]
 
     for batch in train_batches:
         optimizer.zero_grad()

@@ -61,17 +61,17 @@ class VQDNAPretrainTrainer(RecordingTrainer):
         return mask_batch(plain_model(self.model).base_model, super()._prepare_inputs(inputs))
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        outputs = model(**inputs, only_labelled=True)
-        chosen = labelled_positions(inputs["labels"], inputs["base_labels"])
+        outputs = model(**inputs, masked_positions_only=True)
+        chosen = labelled_positions(inputs["labels"], inputs["base_targets"])
         # masked windows have a code and a base to predict at the same positions
-        labels, base_labels = (inputs[name].flatten()[chosen] for name in ("labels", "base_labels"))
+        labels, base_targets = (inputs[name].flatten()[chosen] for name in ("labels", "base_targets"))
         weight = chosen.numel()
         sizes = list(self.model.config.codec_config.codebook_sizes)
         codes = unpack_codes(labels, sizes)
         for level, logits in enumerate(outputs.logits.split(sizes, dim=-1)):
             self.record(f"accuracy_{level + 1}", (logits.argmax(-1) == codes[:, level]).double().mean(), weight)
             self.record(f"loss_{level + 1}", outputs.level_losses[level], weight)
-        right = outputs.base_logits.argmax(-1) == base_labels
+        right = outputs.base_logits.argmax(-1) == base_targets
         self.record("base_accuracy", right.double().mean(), weight)
         self.record("base_loss", outputs.base_loss, weight)
         return (outputs.loss, outputs) if return_outputs else outputs.loss

@@ -47,7 +47,7 @@ class TokenPretrainTrainer(RecordingTrainer):
     """Logs how many of the hidden tokens are predicted right."""
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        outputs = model(**inputs, only_labelled=True)
+        outputs = model(**inputs, masked_positions_only=True)
         labels = inputs["labels"][inputs["labels"] >= 0]
         right = (outputs.logits.argmax(-1) == labels).double()
         self.record("masked_token_accuracy", right.mean(), right.numel())
