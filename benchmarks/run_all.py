@@ -27,6 +27,7 @@ SCRIPTS = {
     "pretraining_step.py": [],
     "finetuning_epoch.py": [],
     "long_sequences.py": ["--rounds", "1"],
+    "activation_memory.py": [],
     "processes.py": [],
 }
 

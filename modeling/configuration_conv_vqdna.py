@@ -34,7 +34,7 @@ class VQDNAConvEncoderConfig(ModernBertConfig):
 
     def __post_init__(self, **kwargs):
         self.conv_dilations = list(self.conv_dilations)
-        check_encoder_fields(vars(self), "")  # before every layer of it is listed
+        check_encoder_fields(vars(self) | kwargs, "")  # before every layer of it is listed
         super().__post_init__(**kwargs)
 
     def validate_architecture(self):

@@ -12,6 +12,7 @@ from .fields_vqdna import (
     MAX_BINS,
     MAX_LAYERS,
     MAX_WIDTH,
+    PROBLEM_TYPES,
     LabelledConfigMixin,
     check_encoder_fields,
     choice,
@@ -216,6 +217,10 @@ class VQDNACodecConfig(PreTrainedConfig):
         sizes, layers = self.codebook_sizes, self.quantized_layers
         if not sizes or min(sizes) < 1:
             raise ValueError(f"codebook_sizes={sizes} must hold one positive number of codes per level.")
+        if max(sizes) > MAX_CODES or len(sizes) > MAX_LAYERS:
+            raise ValueError(
+                f"codebook_sizes={sizes!r:.100} must be at most {MAX_LAYERS} levels of at most {MAX_CODES} codes."
+            )
         if self.quantizer == "vq" and len(sizes) != 1:
             raise ValueError(
                 f"quantizer='vq' has 1 codebook, but codebook_sizes={sizes} lists {len(sizes)}; use 'hrq' or 'rq'."
@@ -235,10 +240,6 @@ class VQDNACodecConfig(PreTrainedConfig):
             )
         if math.prod(sizes) + NUM_SPECIAL_TOKENS >= 2**62:
             raise ValueError(f"codebook_sizes={sizes} give {math.prod(sizes)} product ids, more than 64 bits hold.")
-        if max(sizes) > MAX_CODES or len(sizes) > MAX_LAYERS:
-            raise ValueError(
-                f"codebook_sizes={sizes!r:.100} must be at most {MAX_LAYERS} levels of at most {MAX_CODES} codes."
-            )
 
     @property
     def num_levels(self) -> int:
@@ -307,6 +308,7 @@ class VQDNAConfig(LabelledConfigMixin, PreTrainedConfig):
     pooling: str = choice("pooling", "mean+max", POOLINGS)
     pooling_bins: int = integer("pooling_bins", 8, 1, MAX_BINS)
     classifier_dropout: float | int = fraction("classifier_dropout", 0.1)
+    problem_type: str | None = choice("problem_type", None, PROBLEM_TYPES)
     strand_average: bool = False
     vocabulary_fingerprint: str | None = None
     initializer_range: float = positive("initializer_range", 0.02)

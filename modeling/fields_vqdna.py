@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from huggingface_hub.dataclasses import validated_field
 from transformers import PreTrainedConfig
+from transformers.activations import ACT2FN
 
 
 MAX_LAYERS, MAX_WIDTH = 1_000, 1_000_000
 MAX_BINS, MAX_LABELS = 10_000, 1_000_000
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
 def check_integer(name: str, value, low: int, high: int):
@@ -90,8 +92,8 @@ def not_negative(name: str, default: float | None):
     return checked(default, check_not_negative, name)
 
 
-def choice(name: str, default: str, choices: tuple[str, ...]):
-    """A field of one of some words."""
+def choice(name: str, default, choices: tuple):
+    """A field of one of some values."""
     return checked(default, check_choice, name, choices)
 
 
@@ -157,8 +159,12 @@ def check_encoder_fields(values: dict, where: str = "encoder_config."):
         # what is no number at all, the configuration's own types refuse
         if isinstance(value, (int, float)):
             check(where + name, value, *bounds)
+    for name in ("hidden_act", "hidden_activation", "classifier_activation"):
+        if isinstance(values.get(name), str):
+            check_choice(where + name, values[name], tuple(ACT2FN))
     width, heads = values.get("hidden_size"), values.get("num_attention_heads")
-    if isinstance(width, int) and isinstance(heads, int) and width % heads:
+    shared = values.get("head_dim") is None and isinstance(width, int) and isinstance(heads, int)
+    if shared and width % heads:
         raise ValueError(
             f"{where}hidden_size={width} must be a multiple of num_attention_heads={heads}: the heads share it."
         )
@@ -169,6 +175,7 @@ __all__ = [
     "MAX_LABELS",
     "MAX_LAYERS",
     "MAX_WIDTH",
+    "PROBLEM_TYPES",
     "LabelledConfigMixin",
     "check_choice",
     "check_encoder_fields",

@@ -20,6 +20,7 @@ from ..modeling.fields_vqdna import (
     MAX_BINS,
     MAX_LAYERS,
     MAX_WIDTH,
+    PROBLEM_TYPES,
     LabelledConfigMixin,
     choice,
     fraction,
@@ -78,6 +79,7 @@ class OneHotCNNConfig(LabelledConfigMixin, PreTrainedConfig):
     pooling: str = choice("pooling", "mean+max", CNN_POOLINGS)
     pooling_bins: int = integer("pooling_bins", 8, 1, MAX_BINS)
     classifier_dropout: float | int = fraction("classifier_dropout", 0.1)
+    problem_type: str | None = choice("problem_type", None, PROBLEM_TYPES)
     pad_token_id: int | None = choice("pad_token_id", 0, (0,))
 
     def __post_init__(self, **kwargs):

@@ -22,6 +22,7 @@ from ..modeling.configuration_conv_vqdna import config_of_encoder
 from ..modeling.configuration_vqdna import POOLINGS, encoder_config_from_preset
 from ..modeling.fields_vqdna import (
     MAX_BINS,
+    PROBLEM_TYPES,
     LabelledConfigMixin,
     check_encoder_fields,
     choice,
@@ -69,6 +70,7 @@ class TokenEncoderConfig(LabelledConfigMixin, PreTrainedConfig):
     pooling: str = choice("pooling", "mean+max", POOLINGS)
     pooling_bins: int = integer("pooling_bins", 8, 1, MAX_BINS)
     classifier_dropout: float | int = fraction("classifier_dropout", 0.1)
+    problem_type: str | None = choice("problem_type", None, PROBLEM_TYPES)
     initializer_range: float = positive("initializer_range", 0.02)
     # through a function of the model and not through transformers' list of tied weights
     tie_word_embeddings: bool = False

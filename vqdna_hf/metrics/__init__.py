@@ -1,11 +1,15 @@
 """Scores of downstream tasks and of codebooks: plain functions, and the `evaluate` module over the same scores."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .bootstrap import bootstrap_scores
 from .classification import compute_scores, make_compute_metrics, metric_names
 from .codebook import codebook_usage, perplexity
-from .masked_lm import MaskedLMMetrics
+
+
+if TYPE_CHECKING:
+    from .masked_lm import MaskedLMMetrics
 
 
 __all__ = [
@@ -18,6 +22,15 @@ __all__ = [
     "metric_names",
     "perplexity",
 ]
+
+
+def __getattr__(name: str):
+    # it needs torch, which the scores of finished predictions do not
+    if name == "MaskedLMMetrics":
+        from .masked_lm import MaskedLMMetrics
+
+        return MaskedLMMetrics
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def evaluate_module_path() -> str:
