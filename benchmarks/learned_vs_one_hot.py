@@ -37,7 +37,7 @@ MODES = {"hrq": "full", "one-hot": "full"}
 
 def step(marker: Path, *command: str):
     """Run one `vqdna` command unless the file it ends with is there."""
-    if marker.is_file() and json.loads(marker.read_text()).get("complete", True):
+    if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")).get("complete", True):
         return
     resume = ["--resume"] if (marker.parent / "run.json").is_file() else []
     if vqdna([*command, *resume]) != 0:
@@ -98,7 +98,9 @@ def table(output: Path) -> str:
         cells = []
         for task in TASKS:
             paths = [result_directory(output, vocabulary, task, seed) / "results.json" for seed in SEEDS]
-            scores = [100 * json.loads(path.read_text())["test"]["mcc"] for path in paths if path.is_file()]
+            scores = [
+                100 * json.loads(path.read_text(encoding="utf-8"))["test"]["mcc"] for path in paths if path.is_file()
+            ]
             spread = np.std(scores, ddof=1) if len(scores) > 1 else float("nan")
             cells.append(f"{np.mean(scores):.1f} ± {spread:.1f} ({len(scores)})" if scores else "-")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")

@@ -39,13 +39,13 @@ if kind.startswith("vqdna"):
 
 
 def memory(field):
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 linux = Path("/proc/self/clear_refs").exists()
 if linux:
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak counts from here on
     before = memory("VmRSS")
 start = time.perf_counter()
 if kind == "bpe":

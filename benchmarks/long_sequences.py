@@ -92,7 +92,7 @@ def timed(function: Callable[[], None], options: argparse.Namespace) -> dict[str
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() / 2**20
     elif linux := Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak counts from here on
         before = process_mib("VmRSS")
     while not times or sum(times) < options.seconds:
         synchronize(options.device)

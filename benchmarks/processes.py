@@ -98,7 +98,7 @@ def launch(case: dict, processes: int, fasta: Path, output: Path) -> tuple[dict[
     errors = [child.communicate()[1] for child in children]
     if any(child.returncode for child in children):
         raise RuntimeError("\n".join(errors))
-    record = json.loads((output / "record.json").read_text())
+    record = json.loads((output / "record.json").read_text(encoding="utf-8"))
     if record["processes"] != processes:
         raise RuntimeError(f"{record['processes']} processes took part, not {processes}.")
     return load_file(output / "codebooks.safetensors"), record["seconds"]

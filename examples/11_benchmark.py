@@ -50,5 +50,5 @@ content = {
 }
 args.output.mkdir(parents=True, exist_ok=True)
 file = args.output / "benchmark.yaml"
-file.write_text(yaml.safe_dump(content, sort_keys=False))
+file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 cells = benchmark(BenchmarkArguments(file=str(file), output=str(args.output)))

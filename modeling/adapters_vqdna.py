@@ -70,6 +70,21 @@ class VQDNAAdapterMixin:
         self._accept_all(self.__dict__.get("_peft_config", {}))
         super()._save_to_state_dict(*args, **kwargs)
 
+    def get_submodule(self, target: str) -> nn.Module:
+        """As `torch.nn.Module.get_submodule`.
+
+        Raises:
+            ValueError: PEFT looks for a table of word embeddings, before which prompt tuning, prefix tuning and their
+                like would put learned vectors.
+        """
+        if target == "embeddings.word_embeddings":
+            raise ValueError(
+                "Prompt tuning, prefix tuning and p-tuning put learned vectors before the embeddings of words, and a "
+                "VQDNA model has no such table: its codes are combined from the codebooks. Take LoRA "
+                "(vqdna_hf.lora_config(model)) or another adapter of weights."
+            )
+        return super().get_submodule(target)
+
     def _accept_all(self, configs: dict):
         """Take the heads of adapters that come with one, and record the model's in all."""
         accepted = self.__dict__.get("_accepted_adapters", [])

@@ -12,6 +12,9 @@ Corpora store 0-4 only. The network sees ids 4 and 5 as a zero one-hot vector, a
 Not handled here: FASTA files (they are read by the package) and codes (the tokenizer makes those).
 """
 
+import reprlib
+import unicodedata
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -65,21 +68,61 @@ def bases_to_ids(sequence: str | bytes, where: str = "the sequence", offset: int
     bad = np.flatnonzero(ids == _INVALID)
     if bad.size:
         position = int(bad[0])
-        character = chr(letters[position]) if isinstance(sequence, bytes) else sequence[position]
-        _raise_bad_character(character, position + offset, where)
+        text = sequence.decode("latin-1") if isinstance(sequence, bytes) else sequence
+        _raise_bad_character(text, position, position + offset, where)
     return ids
 
 
-def _raise_bad_character(character: str, position: int, where: str):
+def _raise_bad_character(text: str, index: int, position: int, where: str):
+    """Raise the error for the character `text[index]`, which stands at `position` of what `where` names."""
+    character = text[index]
     if character.isspace():
-        raise ValueError(
-            f"{where} has white space ({character!r}) at position {position} (0-based): a sequence is one unbroken "
-            "string. Remove spaces and line breaks, or read the file with a FASTA reader."
+        kind, remedy = f"white space ({character!r})", _white_space_remedy(text)
+    else:
+        kind, remedy = repr(character), _character_remedy(text, index)
+    raise ValueError(f"{where} has {kind} at position {position} (0-based){remedy}")
+
+
+def _white_space_remedy(text: str) -> str:
+    words = text[:2_000].split()
+    words = words if len(text) <= 2_000 else words[:-1]  # which may be cut short
+    k = len(words[0]) if words else 0
+    overlap = all(len(other) == k and one[1:] == other[:-1] for one, other in zip(words[:-1], words[1:]))
+    if overlap and (len(words) - 1) * (k - 1) >= 4:  # letters that chance would hardly repeat
+        return (
+            f": these are overlapping {k}-mers, which repeat every base {k} times; removing the spaces would ruin the "
+            "sequence. Give the sequence itself, which is the first k-mer and the last base of every other: "
+            '`words[0] + "".join(word[-1] for word in words[1:])`.'
         )
-    raise ValueError(
-        f"{where} has {character!r} at position {position} (0-based), which is not a nucleotide. Allowed: A, C, G, T, "
-        f"U (read as T), {', '.join(IUPAC_UNKNOWN)} (read as unknown), in either case. Is this a protein or a gapped "
-        "alignment?"
+    return ": a sequence is one unbroken string. Remove spaces and line breaks, or read the file with a FASTA reader."
+
+
+def _character_remedy(text: str, index: int) -> str:
+    """What a character is, and what to do about it."""
+    character = text[index]
+    if text.startswith(("\ufeff", "\xef\xbb\xbf"), index):
+        return ", a byte order mark, which belongs to the file: read it with encoding='utf-8-sig'."
+    for token in ("[CLS]", "[SEP]", "[PAD]"):
+        if text.startswith(token, index):
+            return f": {token} is put there by the tokenizer; in a string only {MASK_TOKEN} and {UNK_TOKEN} may stand."
+    if text[index : index + 6].lower() in ("<mask>", "[mask]"):
+        return f": a hidden base is written {MASK_TOKEN}."
+    known = {
+        ">": "which begins a record of a FASTA file: read it with a FASTA reader",
+        "@": "which begins a record of a FASTQ file: give the bases alone",
+        '"': "a quotation mark: strip it",
+        "'": "a quotation mark: strip it",
+        **dict.fromkeys(",;|", "which separates columns: give the column of sequences alone"),
+        **dict.fromkeys("-.*", "which is no nucleotide but a gap or an end: remove it (a gapped alignment?)"),
+    }
+    if character in known:
+        return f", {known[character]}."
+    if not character.isprintable():
+        return f", {unicodedata.name(character, 'a control character')}, which cannot be seen: remove it."
+    name = "" if character.isascii() else f" ({unicodedata.name(character, 'unnamed')})"
+    return (
+        f"{name}, which is not a nucleotide. Allowed: A, C, G, T, U (read as T), {', '.join(IUPAC_UNKNOWN)} (read as "
+        "unknown), in either case. Is this a protein or a gapped alignment?"
     )
 
 
@@ -96,12 +139,14 @@ def parse_sequence(text: str, where: str = "the sequence") -> tuple[np.ndarray, 
         inline tokens, where base `i` is simply `text[i:i + 1]`.
 
     Raises:
-        ValueError: as `bases_to_ids`, with the position in `text`.
+        ValueError: as `bases_to_ids`, with the position in `text`; or it is no string.
 
     Example: `parse_sequence("A[MASK]C")` -> `[0, 5, 1]`, `[0, 1, 7, 8]`
     """
     if not isinstance(text, str):
-        raise ValueError(f"{where} is {type(text).__name__} {text!r}, but a DNA string is needed.")
+        raise ValueError(
+            f"{where} is {type(text).__name__} {reprlib.repr(text)}, but a DNA string is needed{_hint(text)}."
+        )
     if "[" not in text:
         return bases_to_ids(text, where), None
     ids, starts, position = [], [], 0
@@ -118,6 +163,45 @@ def parse_sequence(text: str, where: str = "the sequence") -> tuple[np.ndarray, 
         starts.append(np.arange(position, end))
         position = end
     return np.concatenate(ids), np.append(np.concatenate(starts), len(text))
+
+
+def _hint(value) -> str:
+    """What to do about something that is no string."""
+    if isinstance(value, (bytes, bytearray)):
+        return "; decode it: `sequence.decode()`"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return "; the lists are nested too deep"
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
+        return "; a value is missing: leave the row out"
+    return ""
+
+
+def check_nucleotides(sequence: np.ndarray, where: str = "the sequence") -> np.ndarray:
+    """Refuse what are no nucleotide ids of bases, hidden ones included (0-5).
+
+    Args:
+        sequence: integers, shape `(length,)`.
+        where: how an error message names the sequence.
+
+    Returns:
+        The ids as an array.
+
+    Raises:
+        ValueError: names the first that is none, and its 0-based position.
+    """
+    ids = np.asarray(sequence)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{where} is {reprlib.repr(sequence)}, but nucleotide ids are a one-dimensional array of whole numbers, 0 "
+            "to 5 (strings go to the tokenizer itself)."
+        )
+    if ids.size and (ids.min() < 0 or ids.max() > MASK_NUCLEOTIDE_ID):
+        position = int(np.flatnonzero((ids < 0) | (ids > MASK_NUCLEOTIDE_ID))[0])
+        raise ValueError(
+            f"{where} has {ids[position]} at position {position} (0-based), which is no nucleotide id of a base: 0-3 "
+            "are A, C, G and T, 4 is unknown, 5 hidden."
+        )
+    return ids
 
 
 def ids_to_bases(ids: np.ndarray) -> str:

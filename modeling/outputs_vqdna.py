@@ -30,6 +30,16 @@ class VQDNAMaskedLMOutput(ModelOutput):
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
+    def __setitem__(self, key: str, value):
+        # transformers' own fill-mask pipeline sets them, and then takes `logits` for those of token ids
+        if key == "input_ids":
+            raise ValueError(
+                "transformers' FillMaskPipeline cannot read a VQDNA model, whose logits are of level codes: take "
+                'pipeline("fill-mask", model=..., tokenizer=...) with vqdna_hf imported, or VQDNAFillMaskPipeline, '
+                "which answer in bases."
+            )
+        super().__setitem__(key, value)
+
     def __getitem__(self, key):
         # subtle: a Trainer that smooths labels takes them away from the model, and reads these logits as if there were
         # one for each id; that it is about to do so shows nowhere but here

@@ -7,46 +7,61 @@ Input policy: lower case is read as upper case and U as T; N and the other IUPAC
 to the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into
 the codes around; white space and any other character are refused, with their place.
 
-Not handled: fast (Rust) tokenization; the codes come from a network.
+Long strings become windows as with fast tokenizers (`return_overflowing_tokens`, `stride`): the codes in a window are
+those of the whole string, so that those of its edges have seen the bases beyond.
+
+Not handled: fast (Rust) tokenization; the codes come from a network. Special tokens cannot be changed or added.
 """
 
+import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BatchEncoding, PreTrainedTokenizer
+from transformers import BatchEncoding
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
+from transformers.utils import logging
 
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
 from .encoding_vqdna import check_precision, compile_network
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
-    CLS_NUCLEOTIDE_ID,
     MASK_NUCLEOTIDE_ID,
     PAD_NUCLEOTIDE_ID,
-    SEP_NUCLEOTIDE_ID,
     UNKNOWN_ID,
+    check_nucleotides,
     ids_to_bases,
     parse_sequence,
 )
 from .repository_vqdna import TOKENIZER_AUTO_MAP, is_downloaded
+from .tokenizer_inputs_vqdna import Cutting, as_rows
+from .tokenizer_settings_vqdna import GuardedTokenizer, is_whole, own_special_tokens
 from .vocabulary_vqdna import VOCAB_FILES_NAMES, CodeVocabulary, load_codec, save_codec
 
 
+logger = logging.get_logger(__name__)
+
 _PAD, _UNK, _CLS, _SEP, _MASK = range(NUM_SPECIAL_TOKENS)
-# the nucleotide id that stands for each special token, by token id
-_SPECIAL_NUCLEOTIDES = np.array(
-    [PAD_NUCLEOTIDE_ID, UNKNOWN_ID, CLS_NUCLEOTIDE_ID, SEP_NUCLEOTIDE_ID, MASK_NUCLEOTIDE_ID]
-)
+# tokens by nucleotide id
+_NUCLEOTIDE_TOKENS = ("A", "C", "G", "T", "[UNK]", "[MASK]", "[CLS]", "[SEP]", "[PAD]")
+# what transformers passes on to `_encode_plus` beside the arguments it has there
+_PASSED_ON = {
+    "return_token_type_ids",
+    "return_special_tokens_mask",
+    "sanitize_control_tokens",
+    "split_special_tokens",
+    "verbose",
+}
 
 # subtle: a process forked after torch has run inherits OpenMP's locks but not its threads, and would wait for them
-# forever in its first product; `datasets.map(num_proc=...)` forks exactly like that
-os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+# forever in its first product; `datasets.map(num_proc=...)` forks exactly like that (where there is fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
-class VQDNATokenizer(PreTrainedTokenizer):
+class VQDNATokenizer(GuardedTokenizer):
     r"""
     A DNA string to code ids, through the learned vocabulary.
 
@@ -59,13 +74,21 @@ class VQDNATokenizer(PreTrainedTokenizer):
         chunk_length (`int`, *optional*, defaults to 8192): Longer strings pass in pieces, with the same codes.
         return_nucleotide_ids (`bool`, *optional*, defaults to `False`):
             Whether to give `nucleotide_ids` instead of `input_ids`, for models that run the codec themselves
-            (end-to-end fine-tuning, strand averaging). No network runs then.
+            (end-to-end fine-tuning, strand averaging). No network runs then. `encode`, `decode`, `tokenize`, `pad` and
+            the conversions speak of nucleotide ids too; the vocabulary (`get_vocab`, `len`) and `pad_token_id` and its
+            like stay those of the codes, as the model's configuration has them.
         precision (`str`, *optional*, defaults to `"float32"`):
             `bfloat16` computes the network's products with 16 bits: faster where the processor has such products, and
             some codes become others. Not saved: whoever loads the tokenizer has to ask for it, too.
         compile (`bool`, *optional*, defaults to `False`):
             Whether long inputs pass through a compiled network, which costs up to minutes at the first of them. Not
             saved either.
+        kwargs: As of every tokenizer (`model_max_length`, `padding_side`, ...); special tokens can only be those
+            there are.
+
+    Raises:
+        ValueError: a setting that cannot be, another special token, or files that are damaged or do not belong
+            together.
 
     Example:
 
@@ -92,13 +115,9 @@ class VQDNATokenizer(PreTrainedTokenizer):
         return_nucleotide_ids: bool = False,
         precision: str = "float32",
         compile: bool = False,
-        pad_token: str = "[PAD]",
-        unk_token: str = "[UNK]",
-        cls_token: str = "[CLS]",
-        sep_token: str = "[SEP]",
-        mask_token: str = "[MASK]",
         **kwargs,
     ):
+        kwargs = own_special_tokens(kwargs)
         self.codec = load_codec(codec_file, codec_config_file) if codec is None else codec
         self.vocabulary_fingerprint = self.codec.fingerprint()
         if vocabulary_fingerprint not in (None, self.vocabulary_fingerprint):
@@ -112,21 +131,26 @@ class VQDNATokenizer(PreTrainedTokenizer):
         self.batch_bases, self.chunk_length = batch_bases, chunk_length
         kwargs.setdefault("special_tokens_pattern", "cls_sep")
         kwargs.setdefault("clean_up_tokenization_spaces", False)
+        for side in ("padding_side", "truncation_side"):  # what is passed here is saved
+            kwargs.setdefault(side, getattr(self, side))
         super().__init__(
             vocabulary_fingerprint=self.vocabulary_fingerprint,
             batch_bases=batch_bases,
             chunk_length=chunk_length,
             return_nucleotide_ids=return_nucleotide_ids,
-            pad_token=str(pad_token),
-            unk_token=str(unk_token),
-            cls_token=str(cls_token),
-            sep_token=str(sep_token),
-            mask_token=str(mask_token),
             **kwargs,
         )
         self.return_nucleotide_ids = return_nucleotide_ids
-        if return_nucleotide_ids:
-            self.model_input_names = ["nucleotide_ids", "attention_mask"]
+
+    @property
+    def return_nucleotide_ids(self) -> bool:
+        """Whether strings become `nucleotide_ids` instead of `input_ids`."""
+        return self._nucleotides
+
+    @return_nucleotide_ids.setter
+    def return_nucleotide_ids(self, value: bool):
+        self._nucleotides = value
+        self.model_input_names = self.model_input_names  # whose first name it decides
 
     # vocabulary
 
@@ -139,20 +163,49 @@ class VQDNATokenizer(PreTrainedTokenizer):
         """Token -> id, as a mapping that computes its items (see [`CodeVocabulary`])."""
         return self.vocabulary
 
+    def get_added_vocab(self) -> dict[str, int]:
+        """The special tokens and their ids."""
+        return {token: self._convert_token_to_id(token) for token in SPECIAL_TOKENS}
+
     def _add_tokens(self, new_tokens, special_tokens: bool = False) -> int:
-        foreign = [str(token) for token in new_tokens or [] if str(token) not in self.vocabulary]
+        new_tokens = list(new_tokens or [])
+        known = SPECIAL_TOKENS if special_tokens else self.vocabulary
+        foreign = [str(token) for token in new_tokens if str(token) not in known]
         if foreign:
             raise ValueError(
                 f"Cannot add {', '.join(map(repr, foreign))}: the vocabulary is learned, one id per combination of "
-                "codes. Train a codec with other `codebook_sizes` instead."
+                f"codes, with the special tokens {', '.join(SPECIAL_TOKENS)}. Train a codec with other "
+                "`codebook_sizes` instead."
             )
-        return super()._add_tokens(new_tokens, special_tokens=special_tokens)
+        return super()._add_tokens(
+            [token for token in new_tokens if str(token) in SPECIAL_TOKENS], special_tokens=True
+        )
+
+    def _convert_token_to_id_with_added_voc(self, token: str) -> int:
+        return self._convert_token_to_id(token)
 
     def _convert_token_to_id(self, token: str) -> int:
+        if self.return_nucleotide_ids:
+            return _NUCLEOTIDE_TOKENS.index(token) if token in _NUCLEOTIDE_TOKENS else UNKNOWN_ID
         return self.vocabulary.get(token, _UNK)
 
+    def convert_ids_to_tokens(self, ids: int | list[int], skip_special_tokens: bool = False) -> str | list[str]:
+        """The token of an id, or those of several.
+
+        Raises:
+            IndexError: an id lies outside the vocabulary.
+        """
+        if hasattr(ids, "__index__") and np.ndim(ids) == 0:
+            return self._convert_id_to_token(operator.index(ids))
+        tokens = [self._convert_id_to_token(operator.index(index)) for index in ids]
+        return [token for token in tokens if not (skip_special_tokens and token in SPECIAL_TOKENS)]
+
     def _convert_id_to_token(self, index: int) -> str:
-        return self.vocabulary.token(index)
+        if not self.return_nucleotide_ids:
+            return self.vocabulary.token(index)
+        if not 0 <= index < len(_NUCLEOTIDE_TOKENS):
+            raise IndexError(f"{index} is no nucleotide id; these are 0 to {len(_NUCLEOTIDE_TOKENS) - 1}.")
+        return _NUCLEOTIDE_TOKENS[index]
 
     # the network
 
@@ -163,8 +216,8 @@ class VQDNATokenizer(PreTrainedTokenizer):
         return self
 
     def __getstate__(self) -> dict:
-        """Without the compiled network, which every process makes for itself."""
-        return {**self.__dict__, "_network": None}
+        """Without the compiled network, which every process makes for itself, and the warnings given so far."""
+        return {**self.__dict__, "_network": None, "deprecation_warnings": {}}
 
     @property
     def device(self) -> torch.device:
@@ -179,7 +232,11 @@ class VQDNATokenizer(PreTrainedTokenizer):
 
         Returns:
             One `np.ndarray` of `int64` and shape `(length,)` per sequence.
+
+        Raises:
+            ValueError: what is no nucleotide id of a base; names it and its place.
         """
+        sequences = [check_nucleotides(ids, f"sequence {number}") for number, ids in enumerate(sequences)]
         if self.compile and self._network is None:
             self._network = compile_network(self.codec)
         codes = self.codec.encode_sequences(
@@ -193,15 +250,26 @@ class VQDNATokenizer(PreTrainedTokenizer):
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs) -> list[str]:
         """The token of every base of a string; the network sees the whole string."""
-        texts = [text] if pair is None else [text, pair]
-        ids = [self.encode_nucleotides([parse_sequence(part)[0]])[0].tolist() for part in texts]
-        row = self.build_inputs_with_special_tokens(*ids) if add_special_tokens else sum(ids, [])
-        return [self.vocabulary.token(index) for index in row]
+        return self.convert_ids_to_tokens(self.encode(text, pair, add_special_tokens, **kwargs))
 
     def _tokenize(self, text: str, **kwargs) -> list[str]:
         return self.tokenize(text)
 
     # encoding
+
+    def encode(self, text: str, text_pair: str | None = None, add_special_tokens: bool = True, **kwargs) -> list[int]:
+        """The ids alone that calling the tokenizer gives."""
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **kwargs)[self.model_input_names[0]]
+
+    def _get_padding_truncation_strategies(self, padding=False, truncation=None, max_length=None, **kwargs):
+        given = (padding, truncation, max_length)
+        strategies = super()._get_padding_truncation_strategies(padding, truncation, max_length, **kwargs)
+        if kwargs.get("verbose", True) and strategies[2] is None:
+            if given[1] not in (None, False, TruncationStrategy.DO_NOT_TRUNCATE, "do_not_truncate"):
+                _warn_of_no_length("truncate", "truncation")
+            if given[0] in (PaddingStrategy.MAX_LENGTH, "max_length"):
+                _warn_of_no_length("pad", "padding")
+        return strategies
 
     def _encode_plus(
         self,
@@ -222,25 +290,27 @@ class VQDNATokenizer(PreTrainedTokenizer):
         return_length: bool = False,
         **kwargs,
     ) -> BatchEncoding:
-        rows, is_batch = _as_rows(text, text_pair, is_split_into_words)
-        layout = {
-            "add_special_tokens": add_special_tokens,
-            "truncation": truncation_strategy.value,
-            "max_length": max_length,
-            "stride": stride,
-            "return_overflowing_tokens": return_overflowing_tokens,
-            "return_token_type_ids": kwargs.get("return_token_type_ids"),
-            "return_special_tokens_mask": kwargs.get("return_special_tokens_mask", False),
-            "verbose": kwargs.get("verbose", True),
-        }
-        parts = self._parse(rows, layout)
+        if ignored := sorted(kwargs.keys() - _PASSED_ON):
+            logger.warning_once(f"Keyword arguments {', '.join(ignored)} are none of the tokenizer's: ignored.")
+        if pad_to_multiple_of is not None and padding_strategy is PaddingStrategy.DO_NOT_PAD:
+            logger.warning_once("pad_to_multiple_of is ignored without padding.")
+        rows, is_batch = as_rows(text, text_pair, is_split_into_words)
+        cutting = Cutting(
+            truncation_strategy.value, max_length, stride, self.truncation_side, return_overflowing_tokens
+        )
+        cutting.check(self.num_special_tokens_to_add() if add_special_tokens else 0)
+        parts, windows = self._parse(rows, cutting, add_special_tokens)
         encoded = self._encode_parts([ids for row in parts for ids, _ in row])
         outputs: dict[str, list] = {}
-        for row in parts:
+        for row, spans in zip(parts, windows):
             streams = [encoded.pop(0) for _ in row]
             offsets = [_offsets(ids, starts) for ids, starts in row] if return_offsets_mapping else None
-            for key, value in self._lay_out(streams, offsets, layout).items():
-                outputs.setdefault(key, []).append(value)
+            for span in spans:
+                for key, value in self._lay_out(streams, offsets, span, add_special_tokens, kwargs).items():
+                    outputs.setdefault(key, []).append(value)
+        is_batch = is_batch or return_overflowing_tokens  # of windows, as fast tokenizers have it
+        for ids in outputs.get(self.model_input_names[0], []):
+            self._eventual_warn_about_too_long_sequence(ids, max_length, kwargs.get("verbose", True))
         if not is_batch:
             outputs = {key: value[0] for key, value in outputs.items()}
         outputs = self.pad(
@@ -254,19 +324,21 @@ class VQDNATokenizer(PreTrainedTokenizer):
         if return_length:
             ids = outputs[self.model_input_names[0]]
             outputs["length"] = [len(row) for row in ids] if is_batch else len(ids)
-        if return_tensors is not None:
-            for key in ("overflowing_tokens", "num_truncated_tokens"):
-                outputs.pop(key, None)
+        if return_overflowing_tokens:
+            samples = [[number] * len(spans) for number, spans in enumerate(windows)]
+            outputs["overflow_to_sample_mapping"] = sum(samples, [])
         return BatchEncoding(outputs, tensor_type=return_tensors, prepend_batch_axis=not is_batch)
 
-    def _parse(self, rows: list[list[str]], layout: dict) -> list[list[tuple[np.ndarray, np.ndarray | None]]]:
-        """Nucleotide ids and character starts of every string; a string that will be cut is read no further."""
+    def _parse(self, rows: list[list[str]], cutting: Cutting, special: bool) -> tuple[list, list]:
+        """Nucleotide ids and character starts of every string, and the windows of every row.
+
+        A string that will be cut is read no further than it must.
+        """
         wanted = None
-        cut = layout["truncation"] in ("longest_first", "only_first") and layout["max_length"]  # 0 cuts nothing
-        if cut and self.truncation_side == "right" and not layout["return_overflowing_tokens"]:
+        if cutting.cuts and cutting.strategy != "only_second" and cutting.side == "right" and not cutting.overflow:
             # the halo keeps the codes before the cut what they are in the whole string; one more makes a cut visible
-            wanted = layout["max_length"] + self.codec.config.halo + 1
-        parsed = []
+            wanted = cutting.max_length + self.codec.config.halo + 1
+        parsed, windows = [], []
         for number, row in enumerate(rows):
             where = "the sequence" if len(rows) == 1 else f"sequence {number} of the batch"
             if len(row) == 2 and self.return_nucleotide_ids:
@@ -278,33 +350,68 @@ class VQDNATokenizer(PreTrainedTokenizer):
             if wanted is not None and len(parts) == 1:
                 parts = [(ids[:wanted], starts if starts is None else starts[: wanted + 1]) for ids, starts in parts]
             parsed.append(parts)
-        return parsed
+            around = len(row) + 1 if special else 0
+            windows.append(cutting.windows([len(ids) for ids, _ in parts], around, where))
+        return parsed, windows
 
     def _encode_parts(self, nucleotides: list[np.ndarray]) -> list[np.ndarray]:
         if self.return_nucleotide_ids:
             return [ids.astype(np.int64) for ids in nucleotides]
         return self.encode_nucleotides(nucleotides)
 
-    def _lay_out(self, streams: list[np.ndarray], offsets: list[np.ndarray] | None, layout: dict) -> dict:
-        """Truncate and put special tokens around one or two sequences."""
-        # subtle: `prepare_for_model` arranges places (behind the special ids), which then stand for ids and offsets
-        lengths = [len(stream) for stream in streams]
-        places = [list(range(NUM_SPECIAL_TOKENS, NUM_SPECIAL_TOKENS + lengths[0])), None]
-        if len(streams) == 2:
-            places[1] = list(range(NUM_SPECIAL_TOKENS + lengths[0], NUM_SPECIAL_TOKENS + sum(lengths)))
-        out = self.prepare_for_model(places[0], pair_ids=places[1], return_attention_mask=False, **layout)
-        special = _SPECIAL_NUCLEOTIDES if self.return_nucleotide_ids else np.arange(NUM_SPECIAL_TOKENS)
-        table = np.concatenate([special, *streams])
-        order = np.array(out.pop("input_ids"), dtype=np.int64)
-        result = {self.model_input_names[0]: table[order].tolist(), **out}
-        if "overflowing_tokens" in result:
-            result["overflowing_tokens"] = table[np.array(result["overflowing_tokens"], dtype=np.int64)].tolist()
+    def _lay_out(
+        self,
+        streams: list[np.ndarray],
+        offsets: list[np.ndarray] | None,
+        window: tuple[tuple[int, int], ...],
+        special: bool,
+        wanted: dict,
+    ) -> dict:
+        """What a window of one or two sequences gives, with special tokens around them."""
+        parts = [stream[start:stop].tolist() for stream, (start, stop) in zip(streams, window)]
+        ids = self.build_inputs_with_special_tokens(*parts) if special else sum(parts, [])
+        result = {self.model_input_names[0]: ids}
+        types = wanted.get("return_token_type_ids")
+        if "token_type_ids" in self.model_input_names if types is None else types:
+            made = self.create_token_type_ids_from_sequences(*parts) if special else [0] * len(ids)
+            result["token_type_ids"] = made
+        if wanted.get("return_special_tokens_mask"):
+            result["special_tokens_mask"] = self.get_special_tokens_mask(*parts) if special else [0] * len(ids)
         if offsets is not None:
-            spans = np.concatenate([np.zeros((NUM_SPECIAL_TOKENS, 2), dtype=np.int64), *offsets])
-            result["offset_mapping"] = [tuple(span) for span in spans[order].tolist()]
+            spans = [list(map(tuple, own[start:stop].tolist())) for own, (start, stop) in zip(offsets, window)]
+            result["offset_mapping"] = _around(spans, (0, 0), (0, 0)) if special else sum(spans, [])
         return result
 
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """`[CLS] first [SEP]` or `[CLS] first [SEP] second [SEP]`."""
+        parts = [token_ids_0] if token_ids_1 is None else [token_ids_0, token_ids_1]
+        return _around(parts, *self.convert_tokens_to_ids(["[CLS]", "[SEP]"]))
+
+    def prepare_for_model(self, ids: list[int], *args, **kwargs) -> BatchEncoding:
+        """As `PreTrainedTokenizer.prepare_for_model`, of code ids.
+
+        Raises:
+            ValueError: the tokenizer gives nucleotide ids.
+        """
+        if self.return_nucleotide_ids:
+            raise ValueError(
+                "prepare_for_model takes code ids, but this tokenizer gives nucleotide ids: call it with the strings."
+            )
+        return super().prepare_for_model(ids, *args, **kwargs)
+
+    def _switch_to_target_mode(self):
+        """transformers calls it before it encodes `text_target`."""
+        if self.return_nucleotide_ids:
+            raise ValueError("text_target needs code ids as labels, but this tokenizer gives nucleotide ids.")
+
     def _pad(self, encoded_inputs, *args, **kwargs) -> dict:
+        multiple = kwargs.get("pad_to_multiple_of")
+        if multiple is not None and not (is_whole(multiple) and multiple > 0):
+            raise ValueError(
+                f"pad_to_multiple_of={multiple!r} is no number of ids; give a whole number of at least 1."
+            )
         name = self.model_input_names[0]
         before = len(encoded_inputs[name])
         padded = super()._pad(encoded_inputs, *args, **kwargs)
@@ -326,7 +433,10 @@ class VQDNATokenizer(PreTrainedTokenizer):
     # decoding
 
     def _decode(self, token_ids, skip_special_tokens: bool = False, **kwargs) -> str:
-        ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
+        ids = np.atleast_1d(np.asarray(token_ids))
+        if ids.size and ids.dtype.kind not in "iu":
+            raise ValueError(f"Cannot decode {ids.ravel()[0]!r}: ids are whole numbers.")
+        ids = ids.astype(np.int64)
         if self.return_nucleotide_ids:
             return _spell(ids, skip_special_tokens)
         outside = np.isin(ids, (_PAD, _CLS, _SEP))
@@ -359,7 +469,15 @@ class VQDNATokenizer(PreTrainedTokenizer):
     # files
 
     def save_pretrained(self, save_directory, *args, **kwargs) -> tuple[str, ...]:
-        """As `PreTrainedTokenizer.save_pretrained`, under the fingerprint that the codec has by now."""
+        """As `PreTrainedTokenizer.save_pretrained`, under the fingerprint that the codec has by now.
+
+        Raises:
+            ValueError: `save_directory` is a file, or the format of fast tokenizers is asked for.
+        """
+        if Path(save_directory).is_file():
+            raise ValueError(f"{save_directory} is a file, but a tokenizer is saved in a directory.")
+        if (args[0] if args else kwargs.get("legacy_format")) is False:
+            raise ValueError("legacy_format=False is for fast tokenizers; leave it out.")
         self.vocabulary_fingerprint = self.init_kwargs["vocabulary_fingerprint"] = self.codec.fingerprint()
         for name in ("is_local", "local_files_only"):  # how it was loaded here says nothing about it
             self.init_kwargs.pop(name, None)
@@ -377,35 +495,28 @@ class VQDNATokenizer(PreTrainedTokenizer):
         return str(weights), str(config)
 
 
+def _warn_of_no_length(verb: str, noun: str):
+    """What transformers' tokenizers say when nothing tells how long a row may be."""
+    logger.warning_once(
+        f"Asking to {verb} to max_length but no maximum length is provided and the model has no predefined maximum "
+        f"length. Default to no {noun}."
+    )
+
+
+def _around(parts: list[list], first, last) -> list:
+    """Something before the first part and something behind every part. Example: `[[1], [2]], 8, 9` -> `8 1 9 2 9`"""
+    return [first, *(item for part in parts for item in (*part, last))]
+
+
 def _spell(nucleotide_ids: np.ndarray, skip_special_tokens: bool) -> str:
     """The letters of nucleotide ids; special tokens stay or are left out."""
     names = ["A", "C", "G", "T", "N", "[MASK]", "[CLS]", "[SEP]", "[PAD]"]
+    wrong = nucleotide_ids[(nucleotide_ids < 0) | (nucleotide_ids >= len(names))]
+    if wrong.size:
+        raise ValueError(f"Cannot decode {wrong[0]}: nucleotide ids are 0 to {len(names) - 1}.")
     if skip_special_tokens:
         names[MASK_NUCLEOTIDE_ID:] = [""] * (len(names) - MASK_NUCLEOTIDE_ID)
     return "".join(names[index] for index in nucleotide_ids)
-
-
-def _as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]], bool]:
-    """Bring every form of input into rows of one or two strings, and say whether the input was a batch."""
-    if is_split_into_words:
-        if text_pair is not None:
-            raise ValueError("`text_pair` cannot be given with `is_split_into_words`; join each sequence's words.")
-        if text and isinstance(text[0], (list, tuple)):
-            return [["".join(words)] for words in text], True
-        return [["".join(text)]], False
-    if isinstance(text, (list, tuple)):
-        pairs = [None] * len(text) if text_pair is None else text_pair
-        if not isinstance(pairs, (list, tuple)) or len(pairs) != len(text):
-            raise ValueError(f"`text` is a batch of {len(text)}, so `text_pair` must be a batch of {len(text)} too.")
-        rows = []
-        for first, second in zip(text, pairs):
-            row = list(first) if isinstance(first, (list, tuple)) and second is None else [first]
-            rows.append(row if second is None else [*row, second])
-        for number, row in enumerate(rows):
-            if not 1 <= len(row) <= 2:
-                raise ValueError(f"Row {number} of the batch holds {len(row)} sequences; give 1, or 2 as a pair.")
-        return rows, True
-    return [[text] if text_pair is None else [text, text_pair]], False
 
 
 def _offsets(ids: np.ndarray, starts: np.ndarray | None) -> np.ndarray:

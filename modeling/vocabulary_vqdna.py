@@ -122,7 +122,8 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
                 "diverged, or the file is damaged. Learn it again with a lower learning rate, or copy it again."
             )
     try:
-        codec.load_state_dict(tensors, assign=True)
+        # a copy: the tensors read are the file itself, which may be replaced or cut while the codec is in use
+        codec.load_state_dict({name: value.clone() for name, value in tensors.items()}, assign=True)
     except RuntimeError as error:
         raise ValueError(
             f"{codec_file} does not fit {codec_config_file}: {error} The two files come from different codecs."
@@ -139,3 +140,6 @@ def _read_config(path: str) -> VQDNACodecConfig:
         return VQDNACodecConfig(**{key: value for key, value in fields.items() if key != "model_type"})
     except (AttributeError, StrictDataclassError) as error:
         raise ValueError(f"{path} is no codec's configuration ({error}); save the tokenizer again.") from error
+
+
+__all__ = ["VOCAB_FILES_NAMES", "CodeVocabulary", "load_codec", "save_codec"]

@@ -23,7 +23,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval()
 model.check_tokenizer(tokenizer)
-sequences = [line.split(",") for line in open(sys.argv[2]).read().split()[1:]]
+sequences = [line.split(",") for line in open(sys.argv[2], encoding="utf-8").read().split()[1:]]
 with torch.no_grad():
     logits = model(**tokenizer([s for s, _ in sequences], padding=True, return_tensors="pt")).logits
 print((logits.argmax(-1) == torch.tensor([int(label) for _, label in sequences])).float().mean().item())
@@ -58,7 +58,7 @@ def prepare_output(output: Path, overwrite: bool):
     for path in existing:
         shutil.rmtree(path)
     output.mkdir(parents=True, exist_ok=True)
-    marker.write_text("Everything here was made by `vqdna demo`, which replaces it when it runs again.\n")
+    marker.write_text("Everything here was made by `vqdna demo`, which replaces it when it runs again.\n", "utf-8")
 
 
 def reloaded_accuracy(directory: Path, test: Path) -> float:

@@ -41,6 +41,13 @@ def write_json(path: Path, content: dict | list, indent: int = 2, ensure_ascii: 
     write_file(path, (as_json(content, indent, ensure_ascii) + "\n").encode())
 
 
+def put_directory(partial: Path, output: Path):
+    """Rename a finished directory to its final name, where nothing or an empty directory stands."""
+    if output.is_dir():
+        output.rmdir()  # Windows puts no directory in the place of another
+    os.replace(partial, output)
+
+
 def as_json(content, indent: int | None = 2, ensure_ascii: bool = True) -> str:
     """JSON that every reader accepts: nan and infinite numbers, which JSON lacks, are written as `null`.
 

@@ -10,9 +10,13 @@ from peft import (
     AutoPeftModel,
     AutoPeftModelForSequenceClassification,
     AutoPeftModelForTokenClassification,
+    IA3Config,
     LoraConfig,
     OFTConfig,
     PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
     get_peft_model,
 )
 from test_modeling_common import TINY_BERT, largest_difference, ragged_nucleotides, tiny_model
@@ -361,3 +365,33 @@ def test_configurations_for_models_that_have_adapters_and_for_subclasses():
     assert lora_config(model).modules_to_save == ["classifier"]
     with pytest.raises(ValueError, match="get_base_model"):
         lora_config(wrapped)
+
+
+# kinds of adapters
+
+
+def ids_of(model) -> dict:
+    return {"input_ids": torch.tensor([[2, 7, 8, 9, 3]]), "attention_mask": torch.ones(1, 5, dtype=torch.long)}
+
+
+@pytest.mark.parametrize("kind", [PromptTuningConfig, PrefixTuningConfig, PromptEncoderConfig])
+@pytest.mark.parametrize("model_class", [VQDNAForSequenceClassification, VQDNAModel])
+def test_learned_prompts_are_refused_in_a_line(kind, model_class):
+    task = "SEQ_CLS" if model_class is VQDNAForSequenceClassification else "FEATURE_EXTRACTION"
+    sizes = {"token_dim": 32, "num_attention_heads": 2, "num_layers": 2}
+    with pytest.raises(ValueError, match="Prompt tuning.*no such table.*lora_config"):
+        get_peft_model(tiny_model(model_class), kind(task_type=task, num_virtual_tokens=4, **sizes))
+
+
+def test_ia3_trains_and_loads(tmp_path):
+    model = tiny_model(VQDNAForSequenceClassification)
+    config = IA3Config(task_type="SEQ_CLS", target_modules=r".*encoder.*Wqkv", feedforward_modules=[])
+    adapted = get_peft_model(model, config)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "ia3_l" in name:
+                parameter.mul_(1.5)
+    expected = adapted.eval()(**ids_of(model)).logits
+    adapted.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_model(VQDNAForSequenceClassification), tmp_path).eval()
+    assert torch.equal(loaded(**ids_of(model)).logits, expected)

@@ -184,13 +184,6 @@ def test_truncation_cuts_the_full_encoding(tokenizer, sequences, side, special):
             assert row == ([CLS, *kept, SEP] if special else kept)
 
 
-def test_truncation_to_nothing_is_that_of_transformers(tokenizer):
-    # a `max_length` of 0 means "no truncation" there
-    text = random_dna(100)
-    assert tokenizer(text, truncation=True, max_length=0)["input_ids"] == tokenizer(text)["input_ids"]
-    assert tokenizer(text, truncation=True, max_length=1)["input_ids"] == [CLS, SEP]
-
-
 def test_truncation_reads_no_further_than_it_must(tokenizer, monkeypatch):
     seen = []
     encode = VQDNATokenizer.encode_nucleotides
@@ -201,16 +194,6 @@ def test_truncation_reads_no_further_than_it_must(tokenizer, monkeypatch):
     )
     tokenizer(random_dna(300), truncation=True, max_length=20)
     assert seen == [20 + tokenizer.codec.config.halo + 1]
-
-
-def test_overflow(tokenizer):
-    text = random_dna(40)
-    whole = tokenizer(text)["input_ids"]
-    cut = tokenizer(text, truncation=True, max_length=30, return_overflowing_tokens=True, stride=4)
-    assert cut["input_ids"] == [*whole[:29], SEP]
-    assert cut["num_truncated_tokens"] == 12
-    assert cut["overflowing_tokens"] == whole[-17:-1]
-    assert cut["overflowing_tokens"][:4] == whole[25:29]  # the stride
 
 
 def test_pairs(tokenizer):
@@ -249,8 +232,6 @@ def test_tensors(tokenizer, kind):
         assert isinstance(value, torch.Tensor if kind == "pt" else np.ndarray)
         assert value.shape == (2, 6) and value.tolist() == plain[key]
     assert tokenizer("ACGT", return_tensors=kind)["input_ids"].shape == (1, 6)
-    cut = tokenizer("ACGT", return_tensors=kind, truncation=True, max_length=5, return_overflowing_tokens=True)
-    assert cut["input_ids"].shape == (1, 5)
 
 
 def test_masks_and_length(tokenizer):

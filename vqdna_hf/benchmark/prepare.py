@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaske
 from ..baselines.tokenizers import character_tokenizer
 from ..baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from ..checkpoints import resolve_checkpoint
-from ..files import read_json, write_json
+from ..files import put_directory, read_json, write_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
@@ -208,7 +207,7 @@ def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Pat
         partial = directory.with_name(f"{directory.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         write_baseline_tokenizer(BaselineTokenizerArguments(output=str(partial), **options))
-        os.replace(partial, directory)
+        put_directory(partial, directory)
     PartialState().wait_for_everyone()
 
 
@@ -231,7 +230,7 @@ def _untrained(options: dict, vocabulary: Path, directory: Path):
         tokenizer.save_pretrained(partial)
         settings = {name: options.get(name, getattr(PretrainArguments, name)) for name in _INITIALIZING}
         write_json(partial / UNTRAINED, {**settings, "max_steps": 0})
-        os.replace(partial, directory)
+        put_directory(partial, directory)
     PartialState().wait_for_everyone()
 
 

@@ -8,12 +8,12 @@ Positions are 0-based and half-open, in bases.
 
 import json
 import logging
-import os
 import tempfile
 from os import PathLike
 from pathlib import Path
 
 from ..arguments import SpeciesTaskArguments
+from ..files import put_directory
 from .catalogue import TASK_FILE
 from .species import SpeciesPlan, batch_rows, plan_species_task, read_windows
 from .tasks import SPLITS, TaskDataError
@@ -53,7 +53,7 @@ def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: s
             write = splits[split].to_csv if file_format == "csv" else splits[split].to_parquet
             write(str(task / f"{split}.{file_format}"), batch_size=batch_rows(length))
         (task / TASK_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-        os.replace(task, output)
+        put_directory(task, output)
     return output
 
 
