@@ -4,6 +4,7 @@ The stock ones would answer in codes, count [CLS] and [SEP] among the bases, and
 pipeline refuses a tokenizer of another vocabulary than the model's.
 """
 
+import copy
 import re
 
 import torch
@@ -11,6 +12,7 @@ from transformers import FeatureExtractionPipeline, FillMaskPipeline, TextClassi
 
 from .heads_vqdna import base_mask
 from .nucleotides_vqdna import BASES, MASK_NUCLEOTIDE_ID, MASK_TOKEN
+from .tokenizer_settings_vqdna import is_whole
 
 
 class _VocabularyMixin:
@@ -22,6 +24,15 @@ class _VocabularyMixin:
 
     def check_model_type(self, supported_models):
         pass
+
+    def preprocess(self, *args, **kwargs) -> dict:
+        encoded = super().preprocess(*args, **kwargs)
+        if "overflow_to_sample_mapping" in encoded:
+            raise ValueError(
+                "A pipeline answers for whole strings, so that return_overflowing_tokens would lose all windows but the "
+                "first: give the windows as strings, or call the tokenizer and the model."
+            )
+        return encoded
 
 
 class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
@@ -46,6 +57,11 @@ class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
     [{'score': 0.41, 'token': 0, 'token_str': 'A', 'sequence': 'ACGTAACG'}]
     ```
     """
+
+    def _sanitize_parameters(self, top_k: int | None = None, **kwargs) -> tuple[dict, dict, dict]:
+        if top_k is not None and not (is_whole(top_k) and top_k > 0):
+            raise ValueError(f"top_k={top_k!r} is no number of answers; give 1 to {len(BASES)}.")
+        return super()._sanitize_parameters(top_k=top_k, **kwargs)
 
     def get_target_ids(self, targets: str | list[str]) -> list[int]:
         """The bases to choose among, in the order given.
@@ -129,8 +145,8 @@ class VQDNATextClassificationPipeline(_VocabularyMixin, TextClassificationPipeli
         super().__init__(*args, **kwargs)
         if self.model.config.strand_average and not self.tokenizer.return_nucleotide_ids:
             # a code id does not say what the other strand reads
-            tokenizer = type(self.tokenizer)
-            self.tokenizer = tokenizer(codec=self.tokenizer.codec, return_nucleotide_ids=True)
+            self.tokenizer = copy.copy(self.tokenizer)
+            self.tokenizer.return_nucleotide_ids = True
 
 
 __all__ = ["VQDNAFeatureExtractionPipeline", "VQDNAFillMaskPipeline", "VQDNATextClassificationPipeline"]

@@ -299,22 +299,15 @@ class VQDNATokenizer(GuardedTokenizer):
             truncation_strategy.value, max_length, stride, self.truncation_side, return_overflowing_tokens
         )
         cutting.check(self.num_special_tokens_to_add() if add_special_tokens else 0)
-        parts, windows = self._parse(rows, cutting, add_special_tokens)
-        encoded = self._encode_parts([ids for row in parts for ids, _ in row])
-        outputs: dict[str, list] = {}
-        for row, spans in zip(parts, windows):
-            streams = [encoded.pop(0) for _ in row]
-            offsets = [_offsets(ids, starts) for ids, starts in row] if return_offsets_mapping else None
-            for span in spans:
-                for key, value in self._lay_out(streams, offsets, span, add_special_tokens, kwargs).items():
-                    outputs.setdefault(key, []).append(value)
+        wanted = {**kwargs, "add_special_tokens": add_special_tokens, "return_offsets_mapping": return_offsets_mapping}
+        outputs, samples = self._encode_rows(rows, cutting, wanted)
         is_batch = is_batch or return_overflowing_tokens  # of windows, as fast tokenizers have it
-        for ids in outputs.get(self.model_input_names[0], []):
+        for ids in outputs[self.model_input_names[0]]:
             self._eventual_warn_about_too_long_sequence(ids, max_length, kwargs.get("verbose", True))
         if not is_batch:
             outputs = {key: value[0] for key, value in outputs.items()}
         outputs = self.pad(
-            outputs or {self.model_input_names[0]: []},
+            outputs,
             padding=padding_strategy.value,
             max_length=max_length,
             pad_to_multiple_of=pad_to_multiple_of,
@@ -325,9 +318,22 @@ class VQDNATokenizer(GuardedTokenizer):
             ids = outputs[self.model_input_names[0]]
             outputs["length"] = [len(row) for row in ids] if is_batch else len(ids)
         if return_overflowing_tokens:
-            samples = [[number] * len(spans) for number, spans in enumerate(windows)]
-            outputs["overflow_to_sample_mapping"] = sum(samples, [])
+            outputs["overflow_to_sample_mapping"] = samples
         return BatchEncoding(outputs, tensor_type=return_tensors, prepend_batch_axis=not is_batch)
+
+    def _encode_rows(self, rows: list[list[str]], cutting: Cutting, wanted: dict) -> tuple[dict, list[int]]:
+        """What all windows of all rows give, by its name, and the row of each window."""
+        parts, windows = self._parse(rows, cutting, wanted["add_special_tokens"])
+        encoded = iter(self._encode_parts([ids for row in parts for ids, _ in row]))
+        outputs, samples = {self.model_input_names[0]: []}, []
+        for number, (row, spans) in enumerate(zip(parts, windows)):
+            streams = [next(encoded) for _ in row]
+            offsets = [_offsets(ids, starts) for ids, starts in row] if wanted["return_offsets_mapping"] else None
+            for span in spans:
+                samples.append(number)
+                for key, value in self._lay_out(streams, offsets, span, wanted).items():
+                    outputs.setdefault(key, []).append(value)
+        return outputs, samples
 
     def _parse(self, rows: list[list[str]], cutting: Cutting, special: bool) -> tuple[list, list]:
         """Nucleotide ids and character starts of every string, and the windows of every row.
@@ -364,10 +370,10 @@ class VQDNATokenizer(GuardedTokenizer):
         streams: list[np.ndarray],
         offsets: list[np.ndarray] | None,
         window: tuple[tuple[int, int], ...],
-        special: bool,
         wanted: dict,
     ) -> dict:
         """What a window of one or two sequences gives, with special tokens around them."""
+        special = wanted["add_special_tokens"]
         parts = [stream[start:stop].tolist() for stream, (start, stop) in zip(streams, window)]
         ids = self.build_inputs_with_special_tokens(*parts) if special else sum(parts, [])
         result = {self.model_input_names[0]: ids}

@@ -138,6 +138,32 @@ def test_text_classification_averages_the_strands_of_models_that_do(options):
         assert one["score"] == pytest.approx(batched["score"], abs=1e-6)
 
 
+def test_text_classification_of_both_strands_keeps_the_tokenizers_settings():
+    model = tiny_model(VQDNAForSequenceClassification, strand_average=True)
+    tokenizer = VQDNATokenizer(codec=model.codec, model_max_length=10, truncation_side="left")
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+    whole, cut = classify("ACGTTGCATTGACC"), classify("ACGTTGCATTGACC", truncation=True)
+    assert cut == classify("CATTGACC") != whole
+    assert not tokenizer.return_nucleotide_ids
+
+
+@pytest.mark.parametrize("task", ["fill-mask", "feature-extraction", "text-classification"])
+def test_windows_are_refused_by_pipelines(masked, task):
+    """They would answer for the first one alone."""
+    model = {"fill-mask": masked, "feature-extraction": masked.base_model}.get(task)
+    model = tiny_model(VQDNAForSequenceClassification) if model is None else model
+    windows = {"truncation": True, "max_length": 8, "return_overflowing_tokens": True}
+    name = {"fill-mask": "tokenizer_kwargs", "feature-extraction": "tokenize_kwargs"}.get(task)
+    with pytest.raises(ValueError, match="all windows but the first"):
+        build(task, model)("ACGT[MASK]ACGTACGTACGT", **({name: windows} if name else windows))
+
+
+@pytest.mark.parametrize("top_k", [0, -1, 1.5, "2"])
+def test_fill_mask_wants_a_number_of_answers(masked, top_k):
+    with pytest.raises(ValueError, match="top_k="):
+        build("fill-mask", masked)("AC[MASK]GT", top_k=top_k)
+
+
 # which pipeline, and which tokenizer
 
 
