@@ -29,8 +29,8 @@ class _VocabularyMixin:
         encoded = super().preprocess(*args, **kwargs)
         if "overflow_to_sample_mapping" in encoded:
             raise ValueError(
-                "A pipeline answers for whole strings, so that return_overflowing_tokens would lose all windows but the "
-                "first: give the windows as strings, or call the tokenizer and the model."
+                "A pipeline answers for whole strings, so that return_overflowing_tokens would lose all windows but "
+                "the first: give the windows as strings, or call the tokenizer and the model."
             )
         return encoded
 
