@@ -44,7 +44,9 @@ def simulated_fasta(folder: Path) -> Path:
         letters[start : start + 50] = "N"
     text = "".join(letters)
     path = folder / "simulated.fa"
-    path.write_text("\n".join([">random", *(text[i : i + 80] for i in range(0, len(text), 80))]) + "\n")
+    path.write_text(
+        "\n".join([">random", *(text[i : i + 80] for i in range(0, len(text), 80))]) + "\n", encoding="utf-8"
+    )
     return path
 
 
@@ -76,7 +78,9 @@ def train(case: dict, fasta: str, output: str) -> None:
     if trainer.is_world_process_zero():
         codebooks = {f"{n}": book.embedding for n, book in enumerate(model.quantizer.codebooks)}
         save_file(codebooks, Path(output) / "codebooks.safetensors")
-        (Path(output) / "record.json").write_text(json.dumps({"seconds": seconds, "processes": training.world_size}))
+        (Path(output) / "record.json").write_text(
+            json.dumps({"seconds": seconds, "processes": training.world_size}), encoding="utf-8"
+        )
     leave_processes()
 
 

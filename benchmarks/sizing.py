@@ -101,7 +101,7 @@ def stored_bytes() -> float:
     bases = np.random.default_rng(0).integers(0, 4, 1_000_000).astype(np.uint8)
     with tempfile.TemporaryDirectory() as name:
         fasta = Path(name, "random.fa")
-        fasta.write_text(">random\n" + "".join(np.array(list("ACGT"))[bases]) + "\n")
+        fasta.write_text(">random\n" + "".join(np.array(list("ACGT"))[bases]) + "\n", encoding="utf-8")
         genome = GenomeBases.from_fasta([str(fasta)])
         write_corpus(genome, None, Path(name, "corpus"), LENGTH_2, 64, progress=False)
         return sum(path.stat().st_size for path in Path(name, "corpus").rglob("*.parquet")) / len(bases)
