@@ -25,14 +25,13 @@ class _VocabularyMixin:
     def check_model_type(self, supported_models):
         pass
 
-    def preprocess(self, *args, **kwargs) -> dict:
-        encoded = super().preprocess(*args, **kwargs)
-        if "overflow_to_sample_mapping" in encoded:
+    def preprocess(self, inputs, **kwargs) -> dict:
+        if (kwargs | (kwargs.get("tokenizer_kwargs") or {})).get("return_overflowing_tokens"):
             raise ValueError(
                 "A pipeline answers for whole strings, so that return_overflowing_tokens would lose all windows but "
                 "the first: give the windows as strings, or call the tokenizer and the model."
             )
-        return encoded
+        return super().preprocess(inputs, **kwargs)
 
 
 class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
@@ -87,7 +86,8 @@ class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
         return inputs["input_ids"] * (inputs["input_ids"] == self.tokenizer.mask_token_id)
 
     def preprocess(self, inputs, return_tensors=None, tokenizer_kwargs=None, **kwargs) -> dict:
-        encoded = super().preprocess(inputs, return_tensors, tokenizer_kwargs, **kwargs)
+        kwargs |= {"return_tensors": return_tensors, "tokenizer_kwargs": tokenizer_kwargs}
+        encoded = super().preprocess(inputs, **kwargs)
         return {**encoded, "text": inputs}
 
     def _forward(self, model_inputs: dict) -> dict:

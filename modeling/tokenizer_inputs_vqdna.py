@@ -156,7 +156,7 @@ def _rows_of_words(text, text_pair) -> tuple[list[list[str]], bool]:
     rows = text if batch else [text]
     if text_pair is not None or any(isinstance(word, (list, tuple)) for row in rows for word in row):
         raise ValueError(
-            "Pairs cannot be given in words (is_split_into_words=True): join the words of each sequence, and give two "
+            "Pairs cannot be given in words (`is_split_into_words`): join the words of each sequence, and give two "
             "strings."
         )
     for number, row in enumerate(rows):
