@@ -75,9 +75,10 @@ class Cutting:
             return [tuple((0, length) for length in lengths)]
         if self.strategy == "longest_first" and len(lengths) == 2:
             if self.overflow:
-                raise ValueError(
-                    f"{where} is a pair, both of which truncation='longest_first' cuts: windows of one sequence take "
-                    "truncation='only_first' or 'only_second'."
+                raise ValueError(  # as transformers says it
+                    "Not possible to return overflowing tokens for pair of sequences with the `longest_first`. Please "
+                    "select another truncation strategy than `longest_first`, for instance `only_second` or "
+                    f"`only_first`: of {where} both sequences would be cut."
                 )
             shares = _shares(lengths, self.max_length - special, where)
             return [tuple(self._kept(length, share) for length, share in zip(lengths, shares))]

@@ -63,7 +63,7 @@ def kmer_tokenizer(k: int, overlapping: bool = True) -> PreTrainedTokenizerFast:
     Raises:
         ValueError: k out of range.
     """
-    if not 2 <= k <= LARGEST_K:
+    if not isinstance(k, int) or not 2 <= k <= LARGEST_K:
         raise ValueError(f"k is {k}, but k-mers have 2 to {LARGEST_K} bases; for one base a token take `character`.")
     tokenizer = _word_level([*"ACGT", *map("".join, product("ACGT", repeat=k))])
     if overlapping:
@@ -119,11 +119,14 @@ def bpe_tokenizer(
         show_progress: show the library's progress bars.
 
     Raises:
-        ValueError: fewer tokens than there are special ones and bases, or no known base to learn from.
+        ValueError: fewer tokens than there are special ones and bases, no known base to learn from, or what are no
+            strings.
     """
+    if isinstance(sequences, str):
+        raise ValueError("sequences is one string, but strings are needed: give a list of them.")
     least = len(SPECIAL_TOKENS) + 4
-    if vocab_size < least:
-        raise ValueError(f"vocab_size is {vocab_size}, but special tokens and bases alone are {least}.")
+    if not isinstance(vocab_size, int) or vocab_size < least:
+        raise ValueError(f"vocab_size is {vocab_size!r}, but special tokens and bases alone are {least}.")
     tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[1]))
     tokenizer.normalizer = normalizers.Sequence(_UPPER)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("[ACGT]+|[^ACGT]"), "isolated")
