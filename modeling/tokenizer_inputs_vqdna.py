@@ -78,7 +78,7 @@ class Cutting:
                 raise ValueError(  # as transformers says it
                     "Not possible to return overflowing tokens for pair of sequences with the `longest_first`. Please "
                     "select another truncation strategy than `longest_first`, for instance `only_second` or "
-                    f"`only_first`: of {where} both sequences would be cut."
+                    f"`only_first`. Of {where} both sequences would be cut."
                 )
             shares = _shares(lengths, self.max_length - special, where)
             return [tuple(self._kept(length, share) for length, share in zip(lengths, shares))]

@@ -1,7 +1,6 @@
 """What a VQDNA tokenizer carries: the computed vocabulary, and the codec's two files."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, VQDNACodecConfig
+from .files_vqdna import replacing
 from .modeling_vqdna_codec import VQDNACodecModel
 
 
@@ -82,15 +82,9 @@ def save_codec(codec: VQDNACodecModel, weights: Path, config: Path):
     """Write a codec's two files; each under another name first, then renamed, so that none is ever half-written."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in codec.state_dict().items()}
     fields = {key: value for key, value in codec.config.to_dict().items() if key not in _NOT_SAVED}
-    partial_weights, partial_config = (path.with_name(path.name + ".partial") for path in (weights, config))
-    try:
+    with replacing(config) as partial_config, replacing(weights) as partial_weights:
         save_file(tensors, partial_weights, metadata={"format": "pt"})
         partial_config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(partial_weights, weights)
-        os.replace(partial_config, config)
-    finally:
-        partial_weights.unlink(missing_ok=True)
-        partial_config.unlink(missing_ok=True)
 
 
 def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACodecModel:
