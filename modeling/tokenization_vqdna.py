@@ -474,6 +474,12 @@ class VQDNATokenizer(GuardedTokenizer):
 
     # files
 
+    @classmethod
+    def _from_pretrained(cls, resolved_vocab_files: dict, *args, **kwargs):
+        # subtle: files that `tokenizer_config.json` names would be read instead, wherever they are
+        own = {name: resolved_vocab_files.get(name) for name in VOCAB_FILES_NAMES}
+        return super()._from_pretrained(resolved_vocab_files, *args, **{**own, **kwargs})
+
     def save_pretrained(self, save_directory, *args, **kwargs) -> tuple[str, ...]:
         """As `PreTrainedTokenizer.save_pretrained`, under the fingerprint that the codec has by now.
 

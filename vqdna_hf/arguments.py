@@ -21,6 +21,7 @@ class CardArguments(Arguments):
     )
     output: str | None = option(None, "file to write; README.md in the directory when not given")
     results: list[str] = option([], "further results.json, or a directory with one: other tasks and seeds")
+    renew_digests: bool = option(False, "record the weights that are there now, because you changed them on purpose")
 
 
 @dataclass(kw_only=True)

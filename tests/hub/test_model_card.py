@@ -19,6 +19,7 @@ from vqdna_hf.cli import main
 from vqdna_hf.data import load_task_files
 from vqdna_hf.demo import simulate_contig
 from vqdna_hf.hub import write_remote_code
+from vqdna_hf.hub.digests import check_digests, weight_digests
 from vqdna_hf.hub.model_card import MARKER, render_model_card, sealed, write_model_card
 from vqdna_hf.hub.model_card_callback import ModelCardCallback
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
@@ -119,6 +120,13 @@ def test_every_run_leaves_a_card_with_its_sections(runs, kind):
     # the same now as then, when the record that ends the run was not written yet
     assert text == sealed(str(render_model_card(runs / kind)))
     assert not list(runs.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_run_records_the_digests_of_its_weights(runs, kind):
+    records = [path for name in ("results.json", "training.json") if (path := runs / kind / name).is_file()]
+    assert [read(path)["digests"] for path in records] == [weight_digests(runs / kind)] and weight_digests(runs / kind)
+    check_digests(runs / kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard, ModelCardData
 from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
@@ -64,6 +65,8 @@ def test_what_is_no_directory_of_ours_is_refused(tmp_path):
     (tmp_path / "checkpoint-100").mkdir()
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     assert "'bert'" in refused(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": ["vqdna"]}')
+    assert "['vqdna']" in refused(tmp_path)
     (tmp_path / "config.json").write_text("{")
     assert "config.json is not valid JSON" in refused(tmp_path)
     (tmp_path / "probe.json").write_text("{}")
@@ -206,7 +209,8 @@ def test_results_and_base_keep_no_path_of_the_machine(copy, tmp_path, directorie
         (CARD, True),
         ("# No metadata\n", True),
         ("---\nlicense: mit\n---\nMy own words, and [More Information Needed]\n", True),
-        ("---\nlicense: mit\n---\n# Model Card for Model ID\n", False),
+        ("---\nlicense: mit\n---\n# Model Card for Model ID\n", True),
+        (str(ModelCard.from_template(ModelCardData(library_name="peft"))), False),
         (f"---\nlicense: mit\n---\n{MARKER}\n", False),
         (sealed(f"---\nlicense: mit\n---\n{MARKER}\nWords\n"), False),
         (sealed(f"---\nlicense: mit\n---\n{MARKER}\nWords\n") + "And a paragraph of my own.\n", True),
@@ -251,7 +255,10 @@ def test_an_install_and_a_checkout_have_the_same_licence(tmp_path, monkeypatch):
     ("change", "words"),
     [
         (without("base_decoder.bias"), ["lack 1 of the tensors", "base_decoder.bias"]),
-        (lambda tensors: tensors | {"base_decoder.bias": torch.full((4,), torch.nan)}, ["not finite", "base_logits"]),
+        (
+            lambda tensors: tensors | {"base_decoder.bias": torch.full((4,), torch.nan)},
+            ["not finite", "base_decoder.bias"],
+        ),
         (lambda tensors: tensors | {"base_decoder.bias": torch.zeros(5)}, ["size"]),
         (
             lambda tensors: {key: value + 1 if "embedding" in key else value for key, value in tensors.items()},

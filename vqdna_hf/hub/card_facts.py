@@ -11,6 +11,8 @@ from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..training.lineage import without_paths
 from .card_benchmarks import CardBenchmark, read_benchmark
+from .own_files import check_inside
+from .record_shapes import SCORES, check_record, check_shape
 
 
 KINDS = ("vocabulary", "encoder", "classifier", "adapter", "probe")
@@ -117,6 +119,9 @@ def read_facts(
     if not directory.is_dir():
         raise ValueError(f"There is no directory {directory} to write a card for.")
     files = {name: _content(directory, f"{name}.json", records or {}) for name in _FILES}
+    for name, content in files.items():
+        if content:
+            check_record(content, name, directory / f"{name}.json")
     kind, tokenizer, result = kind_of(files, directory), files["tokenizer_config"], files["results"]
     notes = _checked_notes(files["card"], directory)
     further = [_read_result(path) for path in _result_files(results, directory)]
@@ -141,7 +146,7 @@ def read_facts(
         encoder=encoder,
         result=result,
         results=joined,
-        base_model=_base_model(directory),
+        base_model=_base_model(directory, records or {}),
         benchmarks=[_benchmark(directory, entry) for entry in notes.get("benchmarks", [])],
         notes=notes,
     )
@@ -201,9 +206,7 @@ def _read_json(path: Path) -> dict:
 
 def _read_result(path: Path) -> dict:
     result = without_paths(_read_json(path))
-    missing = [name for name in ("task", "mode", "seed", "metric", "dev", "test") if name not in result]
-    if missing:
-        raise ValueError(f"{path} has no {', '.join(missing)}: it is not a results.json of `vqdna finetune`.")
+    check_record(result, "results", path)
     return result
 
 
@@ -254,10 +257,12 @@ def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
         return read_benchmark(directory, notes, {})  # which says what an entry needs
     if not isinstance(notes["file"], str):
         raise ValueError(f"{directory / 'card.json'}, benchmarks: file is {notes['file']!r}, but takes a file's name.")
-    path = directory / notes["file"]
+    path = check_inside(directory, notes["file"])
     if not path.is_file():
         raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
-    return read_benchmark(directory, notes, without_paths(_read_json(path)))
+    content = without_paths(_read_json(path))
+    check_shape(content, SCORES, path)
+    return read_benchmark(directory, notes, content)
 
 
 def _codec(files: dict[str, dict]) -> VQDNACodecConfig | None:
@@ -266,10 +271,11 @@ def _codec(files: dict[str, dict]) -> VQDNACodecConfig | None:
     return VQDNACodecConfig(**{name: v for name, v in fields.items() if name != "model_type"}) if fields else None
 
 
-def _base_model(directory: Path) -> str | None:
+def _base_model(directory: Path, records: dict[str, dict]) -> str | None:
     """The repository that an adapter names as its base; a directory on the machine is nobody else's business."""
     path = directory / "adapter_config.json"
-    base = _read_json(path).get("base_model_name_or_path") if path.is_file() else None
+    settings = records.get(path.name) or (_read_json(path) if path.is_file() else {})
+    base = settings.get("base_model_name_or_path")
     return base if base and _REPO_ID.fullmatch(base) and not Path(base).exists() else None
 
 

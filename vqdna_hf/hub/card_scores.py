@@ -1,5 +1,6 @@
 """Scores of a card: results of several seeds become one row, and the test scores the card's `model-index`."""
 
+import math
 import re
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -68,8 +69,9 @@ class TaskScores:
         return _settings(self.results[0])
 
     def values(self, split: str, metric: str | None = None) -> list[float]:
-        """A score of every seed."""
-        return [result[split][metric or self.metric] for result in self.results]
+        """A score of every seed; nan where a record says that it is no number."""
+        values = [result[split][metric or self.metric] for result in self.results]
+        return [math.nan if value is None else value for value in values]
 
     def spread(self, split: str) -> str:
         """Mean and, of several seeds, standard deviation of the selecting score, as text."""

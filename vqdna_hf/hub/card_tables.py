@@ -121,7 +121,7 @@ def encoder_recipe(facts: CardFacts) -> list[tuple[str, str]]:
     if options.get("model"):
         how = "LoRA adapters, merged afterwards" if options.get("lora") else "all parameters"
         rows.append(("started from", f"`{options['model']}` ({how})"))
-    window = facts.encoder["corpus"].get("window")
+    window = facts.encoder.get("corpus", {}).get("window")
     strands = "both strands" if options.get("random_strand") else "the strand given"
     rows.append(("windows", f"{window} bases, {strands}" if window else strands))
     how = _MASKINGS.get(options["masking"], options["masking"])

@@ -15,15 +15,20 @@ from . import card_tables
 from .card_facts import CardFacts, read_facts
 from .card_scores import TaskScores, join_results
 from .card_snippets import auto_class, usage
+from .digests import check_digests, renew_digests
+from .generated_cards import is_generated
 
 
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md.j2")
+README = "README.md"
+EDITED = (
+    "README.md of %s was edited there and is kept; yours is not uploaded. To replace it: "
+    "hf upload %s README.md README.md"
+)
 MARKER = "<!-- Rendered by `vqdna card` from the files beside it. Once edited, it is kept as it is. -->"
 _SEALED = re.compile(re.escape(MARKER.removesuffix(" -->")) + r"(?: ([0-9a-f]{16}))? -->")
-# what peft writes beside an adapter, and `Trainer.create_model_card` beside a model: nobody's own words
-_GENERATED = ("Model Card for Model ID", "This model card has been generated automatically")
 # lines that a paragraph of Markdown does not flow around
 _OWN_LINE = re.compile(r"[|#>]|\* |```|<!--|---")
 _PIPELINES = {
@@ -42,9 +47,12 @@ def card(arguments: CardArguments) -> Path:
 
     Raises:
         ValueError: the directory holds nothing a card can be written for, the results do not belong together, or the
-            file to write is there and was written by hand.
+            file to write is there and was written by hand; or the weights are not those that the run recorded.
     """
     directory = resolve_with_output(arguments.directory, arguments.output)
+    if arguments.renew_digests:
+        renew_digests(Path(directory))
+    check_digests(Path(directory))
     path = write_model_card(directory, arguments.results, output=arguments.output)
     logger.info("The model card is in %s", path)
     return path
@@ -82,11 +90,11 @@ def sealed(text: str) -> str:
 
 
 def is_nobodys_words(text: str) -> bool:
-    """Whether a README.md is empty, a card as it was rendered, or one that peft or transformers made."""
+    """Whether a README.md is empty, or a card as it was rendered here, or as peft or transformers made it."""
     found = _SEALED.search(text)
     if found is not None:
         return found.group(1) is None or found.group(1) == _digest(text.replace(found.group(), MARKER))
-    return not text.strip() or any(words in text for words in _GENERATED)
+    return not text.strip() or is_generated(text)
 
 
 def _digest(text: str) -> str:

@@ -33,23 +33,30 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
             vocabularies; names the file.
     """
     directory = Path(directory)
-    contents = {path.name: path.read_bytes() for path in _modules()}
+    contents = module_contents()
     fingerprint = None
     if not (directory / _ADAPTER_FILE).is_file():
         config = _read_model(directory)
-        fingerprint, kind = config.get("vocabulary_fingerprint"), config["model_type"]
-        references = {"auto_map": AUTO_MAPS[kind]}
-        if pipelines := custom_pipelines(kind):
-            references["custom_pipelines"] = pipelines
-        contents[_CONFIG_FILE] = _as_json(config | references)
-    tokenizer = _read_tokenizer(directory, fingerprint)
-    contents[_TOKENIZER_FILE] = _as_json(tokenizer | {"auto_map": TOKENIZER_AUTO_MAP})
+        fingerprint = config.get("vocabulary_fingerprint")
+        contents[_CONFIG_FILE] = with_references(config)
+    contents[_TOKENIZER_FILE] = with_references(_read_tokenizer(directory, fingerprint))
     return _write(directory, contents)
+
+
+def with_references(values: dict) -> bytes:
+    """The content of a `config.json` or `tokenizer_config.json` that names the code it is read with."""
+    kind = values.get("model_type")
+    references = {"auto_map": AUTO_MAPS[kind] if kind in AUTO_MAPS else TOKENIZER_AUTO_MAP}
+    if pipelines := custom_pipelines(kind):
+        references["custom_pipelines"] = pipelines
+    # what an earlier load has left there may name code that is not uploaded
+    kept = {name: value for name, value in values.items() if name not in ("auto_map", "custom_pipelines")}
+    return _as_json(kept | references)
 
 
 def _read_model(directory: Path) -> dict:
     config = _read(directory / _CONFIG_FILE, "model")
-    if config.get("model_type") not in AUTO_MAPS:
+    if config.get("model_type") not in list(AUTO_MAPS):
         raise ValueError(
             f"{directory / _CONFIG_FILE} has model_type {config.get('model_type')!r}, which is not one of "
             f"{', '.join(AUTO_MAPS)}: this is not the directory of a VQDNA model."
@@ -73,10 +80,10 @@ def _read_tokenizer(directory: Path, fingerprint: str | None) -> dict:
     return tokenizer
 
 
-def _modules() -> list[Path]:
-    """The modules of `vqdna_hf.modeling`, wherever it is installed."""
+def module_contents() -> dict[str, bytes]:
+    """The modules of `vqdna_hf.modeling`, wherever it is installed, by the names of their files."""
     folder = Path(configuration_vqdna.__file__).parent
-    return sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"}
 
 
 def _read(path: Path, what: str) -> dict:

@@ -11,8 +11,11 @@ from huggingface_hub import metadata_load, try_to_load_from_cache
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
+from ..modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 from ..training.lineage import without_paths
+from .digests import check_digests
 from .model_card import is_nobodys_words, write_model_card
+from .own_files import check_inside, plain_name
 from .remote_code import write_remote_code
 
 
@@ -52,7 +55,7 @@ def directory_kind(directory: Path) -> str:
             "vocabulary or adapter."
         )
     found = read_json(directory / "config.json").get("model_type")
-    if found not in _KINDS:
+    if found not in list(_KINDS):  # a list, as the file may hold anything
         raise ValueError(
             f"{directory / 'config.json'} has model_type {found!r}, but only VQDNA models and vocabularies can be "
             f"published: {', '.join(_KINDS)}."
@@ -72,10 +75,13 @@ def files_to_publish(directory: Path, kind: str) -> list[str]:
     else:
         names = ["config.json", *(_model_weights(directory) or [_WEIGHTS]), *_TOKENIZER]
     for name in names:
-        _check_file(directory / name)
-    names += [name for name in (*_IF_ANY, *_ONNX) if (directory / name).is_file()]
+        _check_file(check_inside(directory, name))
+    names += [name for name in (*_IF_ANY, *_ONNX) if check_inside(directory, name).is_file()]
+    if _TOKENIZER[0] in names:
+        _check_tokenizer(directory / _TOKENIZER[0])
     if _ONNX[0] in names:
         _check_export(directory)
+    check_digests(directory, names)
     return names
 
 
@@ -83,9 +89,25 @@ def _model_weights(directory: Path) -> list[str]:
     """The files `from_pretrained` would read: one, or an index and its shards."""
     if (directory / _WEIGHTS).is_file():
         return [_WEIGHTS]
-    if (directory / _INDEX).is_file():
-        return [_INDEX, *sorted(set(read_json(directory / _INDEX).get("weight_map", {}).values()))]
-    return []
+    if not (directory / _INDEX).is_file():
+        return []
+    shards = read_json(check_inside(directory, _INDEX)).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise ValueError(
+            f"{directory / _INDEX}: weight_map is {shards!r}, but takes the file of every tensor. Save the "
+            "model again."
+        )
+    return [_INDEX, *sorted({plain_name(name, f"{directory / _INDEX}, weight_map") for name in shards.values()})]
+
+
+def _check_tokenizer(path: Path):
+    """A tokenizer's configuration never says where its network is; `from_pretrained` would believe it."""
+    for field in VOCAB_FILES_NAMES:
+        if field in (values := read_json(path)):
+            raise ValueError(
+                f"{path}: {field} is {values[field]!r}, but a tokenizer is read from the files beside it. Remove the "
+                "field, or save the tokenizer again."
+            )
 
 
 def _check_export(directory: Path):
@@ -154,18 +176,16 @@ def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: s
 
 def _write_card(directory: Path, staging: Path, repo_id: str):
     """Keep the card somebody wrote; render the others, which may be older than the code or name this directory."""
-    card = directory / "README.md"
+    card = check_inside(directory, "README.md")
     if card.is_file() and _is_written(card):
         shutil.copyfile(card, staging / card.name)
         return
-    (staging / "results").mkdir()
-    sources = [path.relative_to(directory) for pattern in _FOR_THE_CARD for path in directory.glob(pattern)]
-    for source in sources:
-        shutil.copyfile(directory / source, staging / source)
-    write_model_card(staging, repo_id=repo_id)
-    for source in sources:
-        (staging / source).unlink()
-    (staging / "results").rmdir()
+    for pattern in _FOR_THE_CARD:
+        for source in directory.glob(pattern):
+            check_inside(directory, str(source.relative_to(directory)))
+    # as they are going to be: with the names of the code, and without paths
+    records = {path.name: read_json(path) for path in staging.glob("*.json")}
+    write_model_card(directory, repo_id=repo_id, records=records, output=staging / card.name)
 
 
 def _is_written(path: Path) -> bool:
@@ -198,20 +218,37 @@ def base_of(directory: Path, wanted: str | None) -> tuple[str, str]:
         ValueError: others could not find it under that name.
     """
     recorded = read_json(directory / _ADAPTER).get("base_model_name_or_path")
-    name = wanted or recorded
-    try:
-        validate_repo_id(name)
-    except ValueError:
-        name = ""
-    if not name or name.count("/") != 1 or (wanted is None and Path(name).is_dir()):
-        raise ValueError(
-            f"The adapter names {wanted or recorded!r} as its base model, which only this machine could find. Publish "
-            "the base model, then name its repository: --base-model OWNER/NAME."
-        )
+    name = wanted if _is_repo_id(wanted) else findable_base(wanted or recorded, remedy="--base-model OWNER/NAME")
     for place in (recorded, name):
         if place and Path(place).is_dir():
             return name, str(Path(place).resolve())
     return name, name
+
+
+def findable_base(name: str | None, remedy: str) -> str:
+    """The name of an adapter's base model, if anyone can find it on the Hub.
+
+    Args:
+        remedy: how to name another one.
+
+    Raises:
+        ValueError: it is a directory, or no name of a repository.
+    """
+    if not _is_repo_id(name) or Path(name).is_dir():
+        raise ValueError(
+            f"The adapter names {name!r} as its base model, which only this machine could find. Publish the base "
+            f"model, then name its repository: {remedy}."
+        )
+    return name
+
+
+def _is_repo_id(name) -> bool:
+    """Whether it is `owner/name`."""
+    try:
+        validate_repo_id(name)
+    except ValueError:
+        return False
+    return isinstance(name, str) and name.count("/") == 1
 
 
 def stage_base(base: str, staging: Path) -> str:

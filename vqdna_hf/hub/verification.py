@@ -119,6 +119,7 @@ def check_model(directory: str, trust: dict):
         model, report = getattr(transformers, auto).from_pretrained(directory, output_loading_info=True, **trust)
         if name == saved_as:
             _check_complete(name, report)
+            _check_weights(model)
         model.check_tokenizer(tokenizer)
         _check_numbers(name, model(**batch))
 
@@ -132,6 +133,7 @@ def check_vocabulary(directory: str, trust: dict):
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **trust)
     codec, report = transformers.AutoModel.from_pretrained(directory, output_loading_info=True, **trust)
     _check_complete(config.architectures[0], report)
+    _check_weights(codec)
     if codec.fingerprint() != tokenizer.vocabulary_fingerprint:
         raise ValueError(
             f"The tokenizer's vocabulary is {tokenizer.vocabulary_fingerprint}, but the model's is "
@@ -156,6 +158,7 @@ def check_adapter(directory: Path, base: str, trust: dict):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Found missing adapter keys")
         model = PeftModel.from_pretrained(model, directory)
+    _check_weights(model)
     place = directory if (directory / "tokenizer_config.json").is_file() else base
     tokenizer = transformers.AutoTokenizer.from_pretrained(place, **trust)
     model.get_base_model().check_tokenizer(tokenizer)
@@ -168,6 +171,15 @@ def _check_complete(name: str, report: dict):
         raise ValueError(
             f"The weights lack {len(missing)} of the tensors of {name} ({missing[0]} first): save the model again"
         )
+
+
+def _check_weights(model):
+    """Some of them decide nothing that is tried here, such as those of a codec's decoder."""
+    import torch
+
+    for key, value in model.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"The weights are not finite ({key}): the training has diverged, or a file is damaged")
 
 
 def _check_numbers(name: str, outputs):

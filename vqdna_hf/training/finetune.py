@@ -12,6 +12,7 @@ from ..analysis.linear_probe import LinearProbe
 from ..checkpoints import resolve_checkpoint
 from ..data import TaskInfo, load_task_files
 from ..files import save_pretrained, write_json
+from ..hub.digests import with_digests
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
@@ -112,6 +113,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
         return results
     with writing(output):
         save_pretrained(tokenizer, output)
+        results |= with_digests(results, output)
         write_card_of_run(output, {"results.json": results})
         write_json(output / "results.json", results)
     remove_checkpoints(output)

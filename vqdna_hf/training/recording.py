@@ -13,6 +13,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ..files import read_json, write_json
+from ..hub.digests import with_digests
 from ..hub.model_card import write_card_of_run
 from .guarded_trainer import GuardedTrainer
 from .launched import process_place, start_processes
@@ -170,8 +171,9 @@ def finish_run(output: Path, summary: dict, started: float, arguments, parts: tu
     if PartialState().is_main_process:
         with writing(output):
             for part in parts:
-                write_json(part / "training.json", summary)
+                write_json(part / "training.json", with_digests(summary, part))
                 write_card_of_run(part, {})
+            summary |= with_digests(summary, output)
             write_card_of_run(output, {"training.json": summary})
             write_json(output / "training.json", summary)
         remove_checkpoints(output)

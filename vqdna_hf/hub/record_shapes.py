@@ -1,0 +1,173 @@
+"""What the files that a card is made from hold, as far as a card reads it; anything else is refused by its name.
+
+A shape is a type or a tuple of them, a list of one shape, or a dict of shapes. A field whose name ends with `?` may be
+missing; `*` stands for every field that is not named. Fields that a shape does not name are not looked at.
+"""
+
+from pathlib import Path
+
+
+_NONE, _NUMBER = type(None), (int, float)
+_TEXTS = {"*": str}
+# a score that is no number, such as a correlation with what never varies, is written as null
+_SCORE = (*_NUMBER, _NONE)
+_INPUTS = [{"file": str, "bases": _NUMBER}]
+# of either stage before fine-tuning, wherever there are any
+_OPTIONS = {
+    **{name: _NUMBER for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "warmup_steps", "seed")},
+    **{name: _NUMBER for name in ("learning_rate", "weight_decay")},
+    "bf16": bool,
+}
+_SHARES = ("accuracy", "base_accuracy", "neighbours_base_accuracy", "denoising_hidden_accuracy")
+_EVAL = {f"{name}?": _NUMBER for name in _SHARES}
+_RUN = {"fingerprint?": str, "eval?": _EVAL, "versions?": _TEXTS}
+_RUN |= {"processes?": (int, _NONE), "seconds?": _NUMBER}
+_VOCABULARY = _RUN | {
+    "inputs?": (_INPUTS, _NONE),
+    "bases?": {"held_out": _NUMBER},
+    "arguments?": _OPTIONS | {"length": int, "warmup_length": (int, _NONE), "clean_steps?": (*_NUMBER, _NONE)},
+}
+_ENCODER = _RUN | {
+    "corpus?": {"inputs?": (_INPUTS, _NONE), "window?": (int, _NONE)},
+    "arguments?": _OPTIONS | {"masking": str, "mask_ratio": _NUMBER, "model?": (str, _NONE)},
+    "parameters?": _NUMBER,
+    "vocabulary?": _VOCABULARY,
+}
+_RECIPE = {
+    **{name: _NUMBER for name in ("epochs", "batch_size", "gradient_accumulation_steps")},
+    "learning_rate": (*_NUMBER, _NONE),
+    "pooling_bins": (int, _NONE),
+    "rc_augment": bool,
+    "strand_average": bool,
+}
+_RESULT = {
+    **{"task": str, "mode": str, "seed": int, "metric": str, "dev": {"*": _SCORE}, "test": {"*": _SCORE}},
+    "fingerprint?": str,
+    "arguments?": {"pooling?": str},
+    "counts?": {"*": _NUMBER},
+    "versions?": _TEXTS,
+}
+_CONFIG = {"architectures?": ([str], _NONE), "encoder_config?": dict, "codec_config?": dict, "model_type?": str}
+_SHAPES = {
+    "config": _CONFIG | {"vocabulary_fingerprint?": (str, _NONE)},
+    "tokenizer_config": {"vocabulary_fingerprint?": (str, _NONE)},
+    "adapter_config": {"auto_mapping?": (dict, _NONE), "modules_to_save?": ([str], _NONE)},
+    "trainer_state": {"global_step": _NUMBER, "max_steps": _NUMBER, "epoch?": (*_NUMBER, _NONE)}
+    | {"log_history?": [dict]},
+    "card": {
+        **{f"{name}?": str for name in ("repo_id", "made_with", "training_data", "compute")},
+        **{"published?": bool, "datasets?": ([str], str), "limitations?": [str]},
+    },
+}
+SCORES = {
+    "scores": [
+        {
+            **{name: str for name in ("task", "model", "mode", "metric")},
+            "seeds": [int],
+            "test": {"mean": _NUMBER, "sd": (*_NUMBER, _NONE)},
+            "test_clean": ({"mean": _NUMBER, "sd": (*_NUMBER, _NONE)}, _NONE),
+            "clean_rows?": (int, _NONE),
+            "interval?": ([_NUMBER], _NONE),
+        }
+    ]
+}
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
+_WORDS |= {list: "a list", _NONE: "null"}
+
+
+def check_record(content: dict, name: str, path: Path):
+    """Check a file that a card is made from.
+
+    Args:
+        content: what it holds.
+        name: its name, without the suffix.
+        path: what to call it.
+
+    Raises:
+        ValueError: names the file and the field that is missing, or is of another kind.
+    """
+    shape = _SHAPES.get(name, {})
+    if name == "results":
+        shape = _of_a_result(content)
+    elif name == "training":
+        shape = _of_an_encoder(content) if "corpus" in content else _of_a_vocabulary(content)
+    elif name == "adapter_config" and "r" in content:
+        shape = shape | {"r": int, "lora_alpha": _NUMBER, "lora_dropout": _NUMBER}
+    check_shape(content, shape, path)
+
+
+def _of_a_vocabulary(content) -> dict:
+    """The shape of a vocabulary's record: each level whose use was counted has all that is counted with it."""
+    scores = content.get("eval") if isinstance(content, dict) else None
+    scores = scores if isinstance(scores, dict) else {}
+    levels = [name.removeprefix("usage_") for name in scores if name.startswith("usage_")]
+    if not levels:
+        return _VOCABULARY
+    counted = {f"{name}_{level}": _NUMBER for level in levels for name in ("usage", "perplexity")}
+    return _VOCABULARY | {"eval?": _EVAL | {"accuracy": _NUMBER} | counted}
+
+
+def _of_an_encoder(content) -> dict:
+    vocabulary = content.get("vocabulary") if isinstance(content, dict) else None
+    return _ENCODER | {"vocabulary?": _of_a_vocabulary(vocabulary)}
+
+
+def _of_a_result(content: dict) -> dict:
+    """The shape of a `results.json`: its metric is among its scores, and its recipe whole or not there."""
+    shape, metric = dict(_RESULT), content.get("metric")
+    if isinstance(metric, str):
+        shape |= {split: {metric: _SCORE, "*": _SCORE} for split in ("dev", "test")}
+    shape |= {"encoder?": _of_an_encoder(content.get("encoder"))}
+    shape |= {"vocabulary?": _of_a_vocabulary(content.get("vocabulary"))}
+    options = content.get("arguments")
+    if isinstance(options, dict) and "pooling" in options and content.get("counts"):
+        shape |= {"arguments": {"pooling": str} | _RECIPE}
+        shape |= {"counts": {split: _NUMBER for split in ("train", "dev", "test")}}
+    return shape
+
+
+def check_shape(value, shape, path: Path, field: str = ""):
+    """Check a JSON value.
+
+    Raises:
+        ValueError: names the file and the field.
+    """
+    choices = shape if isinstance(shape, tuple) else (shape,)
+    chosen = next((choice for choice in choices if _is_a(value, choice)), None)
+    if chosen is None:
+        kinds = dict.fromkeys(_WORDS[choice if isinstance(choice, type) else type(choice)] for choice in choices)
+        kinds = [kind for kind in kinds if not (kind == _WORDS[int] and _WORDS[float] in kinds)]
+        raise ValueError(
+            f"{path}: {field} is {_short(value)}, but has to be {' or '.join(kinds)}. Copy the file again, or "
+            "remove it."
+        )
+    if isinstance(chosen, list):
+        for number, part in enumerate(value):
+            check_shape(part, chosen[0], path, f"{field}[{number}]")
+    elif isinstance(chosen, dict):
+        _check_fields(value, chosen, path, field)
+
+
+def _check_fields(value: dict, shape: dict, path: Path, field: str):
+    within = f"{field}." if field else ""
+    missing = [within + name for name in shape if not name.endswith("?") and name != "*" and name not in value]
+    if missing:
+        raise ValueError(
+            f"{path} has no {', '.join(missing)}: it is not, or no longer, the file that a run wrote. Copy the file "
+            "again, or remove it."
+        )
+    for name, part in shape.items():
+        if (key := name.removesuffix("?")) in value and name != "*":
+            check_shape(value[key], part, path, within + key)
+    for key in value if "*" in shape else ():
+        check_shape(value[key], shape["*"], path, within + key)
+
+
+def _is_a(value, choice) -> bool:
+    kind = choice if isinstance(choice, type) else type(choice)
+    return isinstance(value, kind) and not (isinstance(value, bool) and kind in (int, float))
+
+
+def _short(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
