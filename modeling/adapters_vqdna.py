@@ -37,6 +37,13 @@ def recorded_head(config: dict) -> dict:
     return (config.get("auto_mapping") or {}).get(_RECORD, {}).get("head", {})
 
 
+def is_vqdna_adapter(config: dict) -> bool:
+    """Whether the content of an `adapter_config.json` is of an adapter for a VQDNA model."""
+    mapping, targets = config.get("auto_mapping") or {}, config.get("target_modules")
+    commented = isinstance(targets, str) and _COMMENT.search(targets) is not None
+    return _RECORD in mapping or commented or str(mapping.get("base_model_class")).startswith("VQDNA")
+
+
 class VQDNAAdapterMixin:
     """Checks and completes the configuration of every adapter that is put on the model, whichever way."""
 

@@ -1,7 +1,8 @@
 """VQDNA: a learned vocabulary for DNA, native to Hugging Face (https://huggingface.co/papers/2405.10812).
 
 Importing the package registers its classes, so that `AutoTokenizer`, `AutoModel` and their like load VQDNA directories
-and repositories without `trust_remote_code`. It imports neither torch nor transformers; the classes do.
+and repositories without `trust_remote_code`, and lets what transformers uploads of them load for those without it. It
+imports neither torch nor transformers; the classes do.
 """
 
 from importlib import import_module

@@ -15,6 +15,7 @@ from types import ModuleType
 
 _AUTO = "transformers.models.auto"
 _PIPELINES = "transformers.pipelines"
+_UPLOADS = "transformers.utils.hub"
 
 # class -> module in `modeling/`
 CLASSES = {
@@ -110,11 +111,18 @@ def _register_pipelines():
     register_pipelines()
 
 
+def _register_uploads():
+    from .uploads import register_uploads
+
+    register_uploads(sys.modules[_UPLOADS].hf_api())
+
+
 _WHEN_IMPORTED: dict[str, Callable[[], None]] = {
     **{f"{_AUTO}.{name}": _register_with_auto_classes for name in ("configuration_auto", "modeling_auto")},
     f"{_AUTO}.tokenization_auto": _register_with_auto_classes,
     **{_module_name(name): _register_with_auto_classes for name in CLASSES},
     _PIPELINES: _register_pipelines,
+    _UPLOADS: _register_uploads,
 }
 
 

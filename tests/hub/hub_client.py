@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import traceback
@@ -80,13 +81,13 @@ def load_other_tokenizer(repo_id: str, other: str) -> None:
     model.check_tokenizer(transformers.AutoTokenizer.from_pretrained(other, **TRUST))
 
 
-def load_adapter(repo_id: str) -> dict:
+def load_adapter(repo_id: str, revision: str = "main") -> dict:
     """An adapter on the base it names."""
     import transformers
     from peft import AutoPeftModelForSequenceClassification
 
-    model = AutoPeftModelForSequenceClassification.from_pretrained(repo_id, **TRUST).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(repo_id, **TRUST)
+    model = AutoPeftModelForSequenceClassification.from_pretrained(repo_id, revision=revision, **TRUST).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(repo_id, revision=revision, **TRUST)
     logits = model(**tokenizer(SEQUENCE, return_tensors="pt")).logits
     return {"base": model.peft_config["default"].base_model_name_or_path, "numbers": logits.flatten().tolist()}
 
@@ -129,6 +130,89 @@ def use_endpoint(url: str) -> None:
     from huggingface_hub import constants
 
     constants.ENDPOINT = url
+
+
+def push(auto: str, place: str, repo_id: str, edited: bool = False, saved: str | None = None, **options) -> None:
+    """`push_to_hub`, or `save_pretrained` with it into a folder of its own."""
+    import torch
+    import transformers
+
+    thing = getattr(transformers, auto).from_pretrained(place, **TRUST)
+    if edited:  # other weights than those of before
+        with torch.no_grad():
+            thing.base_decoder.bias += 1
+    if saved is None:
+        thing.push_to_hub(repo_id, **options)
+    else:
+        thing.save_pretrained(saved, push_to_hub=True, repo_id=repo_id, **options)
+
+
+def adapted(place: str):
+    """A classifier with LoRA, whose adapters are not zero."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(place, num_labels=3, pooling="mean", **TRUST)
+    targets = r"(?!.*\bcodec\b)(?:.*\.)?encoder\..*Wqkv"
+    model = get_peft_model(model, LoraConfig(r=2, target_modules=targets, task_type="SEQ_CLS"))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    return model
+
+
+def push_adapter(place: str, repo_id: str) -> None:
+    """A `PeftModel`'s own `push_to_hub`, then its tokenizer's."""
+    import transformers
+
+    adapted(place).push_to_hub(repo_id)
+    transformers.AutoTokenizer.from_pretrained(place, **TRUST).push_to_hub(repo_id)
+
+
+def train(place: str, repo_id: str, lora: bool = False, late: bool = False, steps: int = 2, **settings) -> list[str]:
+    """A stock `Trainer` of a classifier that pushes; names of the files it leaves.
+
+    Args:
+        late: without `push_to_hub` in the arguments, and `trainer.push_to_hub()` at the end.
+    """
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place, **TRUST)
+    auto = transformers.AutoModelForSequenceClassification
+    model = adapted(place) if lora else auto.from_pretrained(place, num_labels=2, **TRUST)
+    rows = [{**tokenizer(SEQUENCE[number:]), "labels": number % 2} for number in range(4)]
+    settings |= {"save_steps": 1, "max_steps": steps, "per_device_train_batch_size": 2, "report_to": "none"}
+    arguments = transformers.TrainingArguments(
+        "output", use_cpu=True, push_to_hub=not late, hub_model_id=repo_id, hub_always_push=True, **settings
+    )
+    trainer = transformers.Trainer(model, arguments, train_dataset=rows, processing_class=tokenizer)
+    trainer.train()
+    if late:
+        trainer.push_to_hub(tags=["asked-for"])
+    else:
+        trainer.save_model()
+    names = sorted(path.name for path in Path("output").rglob("*") if path.is_file())
+    shutil.rmtree("output")
+    return names
+
+
+def push_bert(repo_id: str) -> None:
+    """A model of another kind, by the same client."""
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    BertModel(BertConfig(vocab_size=8, **sizes)).push_to_hub(repo_id)
+
+
+def encode(repo_id: str, auto: str = "AutoTokenizer") -> dict:
+    """A tokenizer's answer, or a configuration's class."""
+    import transformers
+
+    thing = getattr(transformers, auto).from_pretrained(repo_id, **TRUST)
+    ids = thing(SEQUENCE)["input_ids"] if auto == "AutoTokenizer" else None
+    return {"module": type(thing).__module__, "ids": ids}
 
 
 def _run_step(do: str, arguments: dict):

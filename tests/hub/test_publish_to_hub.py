@@ -49,6 +49,7 @@ def break_the_hub(hub):
     old = {"adapter_config.json": b"{}", "results.json": b"{}", "notes.txt": b"mine", "model.safetensors": b"old"}
     for name in ("info-500", "commit-cut", "commit-lost", "unknown", "stale", "moved"):
         hub.seed(f"tester/{name}", old if name == "stale" else {".gitattributes": b""})
+    hub.seed("tester/edited", {"README.md": b"---\nlicense: mit\n---\nMy own words\n"})
     hub.fail("info", "tester/info-500", 500)
     hub.fail("commit", "tester/commit-500", 500)
     hub.cut("commit", "tester/commit-cut", after=1000)
@@ -81,6 +82,7 @@ def uploads(hub, directories, staged, tmp_path_factory) -> dict:
         "unchanged": upload("newer", MODEL),
         "public": upload("model", MODEL, private=True),
         "foreign": upload("model", "somebody/model"),
+        "edited": upload("model", "tester/edited"),
         **{name: upload("model", f"tester/{name}") for name in ("stale", "info-500", "commit-500", "commit-cut")},
         **{name: upload("model", f"tester/{name}") for name in ("commit-lost", "unknown", "moved")},
         "log-out": {"do": "unset_token"},
@@ -134,6 +136,11 @@ def test_files_that_would_be_read_instead_of_the_new_ones_are_removed(uploads, h
     assert not {"adapter_config.json", "results.json"} & set(stored)
     shards = [name for name in hub.files(MODEL) if name.endswith(".safetensors") and name.startswith("model")]
     assert len(shards) > 1 and "model.safetensors" not in shards
+
+
+def test_a_card_edited_on_the_hub_is_kept(uploads, hub):
+    stored = hub.files("tester/edited")
+    assert stored["README.md"] == b"---\nlicense: mit\n---\nMy own words\n" and "model.safetensors" in stored
 
 
 def test_publishing_again_without_changes_makes_no_commit(uploads, hub):

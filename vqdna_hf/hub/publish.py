@@ -13,6 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..arguments import PublishArguments
 from ..checkpoints import resolve_checkpoint
+from .model_card import EDITED, README, is_nobodys_words
 from .staging import PICKLES, base_of, directory_kind, files_to_publish, stage, stage_base
 from .verification import verify
 
@@ -106,7 +107,8 @@ def upload(staging: Path, repo_id: str, message: str, private: bool = False, rev
     """Make the repository if there is none, and send every file of a directory in one commit.
 
     Files that an earlier upload of ours left there and that the directory does not have are removed by the same
-    commit: weights under another name would otherwise be read instead of the new ones.
+    commit: weights under another name would otherwise be read instead of the new ones. A README.md that was edited on
+    the Hub stays.
 
     Returns:
         `url` of the repository and the `commit`.
@@ -127,7 +129,10 @@ def upload(staging: Path, repo_id: str, message: str, private: bool = False, rev
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         info = api.repo_info(repo_id, revision=revision)
         before = info.sha
-        operations = _operations(staging, {file.rfilename for file in info.siblings})
+        stored = {file.rfilename for file in info.siblings}
+        operations = _operations(staging, stored)
+        if README in stored and _is_edited(api, repo_id, before, staging / README):
+            operations = [entry for entry in operations if entry.path_in_repo != README]
         # subtle: `upload_folder` makes several commits where Xet is installed, and a reader could load from between
         commit = api.create_commit(
             repo_id, operations, commit_message=message, revision=revision, parent_commit=before
@@ -136,6 +141,17 @@ def upload(staging: Path, repo_id: str, message: str, private: bool = False, rev
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(f"{_reason(error)} {_what_is_there(api, repo_id, revision, before)}") from error
     return {"url": str(url), "commit": commit.oid}
+
+
+def _is_edited(api: HfApi, repo_id: str, revision: str, ours: Path) -> bool:
+    """Whether somebody wrote or edited the card on the Hub, which then stays."""
+    with TemporaryDirectory(prefix="vqdna-card-") as folder:
+        path = Path(api.hf_hub_download(repo_id, README, revision=revision, local_dir=folder))
+        theirs = path.read_text(encoding="utf-8", errors="replace")
+    if is_nobodys_words(theirs) or theirs == ours.read_text(encoding="utf-8"):
+        return False
+    logger.warning(EDITED, repo_id, repo_id)
+    return True
 
 
 def _operations(staging: Path, stored: set[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
