@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import torch
 import transformers
 from model_testers import CODECS, ENCODERS, CodecTester, EncoderTester
 from tests.test_training_mixin import TrainingTesterMixin
@@ -20,6 +21,7 @@ from vqdna_hf import (
     VQDNAModel,
     VQDNATokenizer,
 )
+from vqdna_hf.modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 
 
 with mock.patch("transformers.utils.direct_transformers_import", return_value=transformers):  # it has been imported
@@ -80,6 +82,9 @@ class EncoderTests(CommonTests, test_pipeline_mixin.PipelineTesterMixin):
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels)
         if "labels" in inputs and model_class is VQDNAForMaskedLM:
             inputs["labels"] += 5  # the mixin's zeros are [PAD], which no loss counts
+            inputs["base_targets"] = torch.zeros_like(inputs["labels"])  # or no gradient would reach the base head
+        if "labels" in inputs and model_class is VQDNAForTokenClassification and "input_ids" in inputs:
+            inputs["labels"][inputs["input_ids"] < NUM_SPECIAL_TOKENS] = -100  # [CLS] and [SEP] have no label
         return inputs
 
     def check_training_gradient_checkpointing(self, **kwargs):
