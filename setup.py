@@ -11,7 +11,7 @@ REPOSITORY = "https://github.com/vqdna-hf/vqdna_hf"
 
 # each lower bound is an existing version; `make test-min` runs the tests with all of them at once
 # older transformers and peft load an adapter directory without its head, and say so in a table of the log at most;
-# transformers 5.24 loads adapters with peft 0.22 alone, which there is not
+# the `add_adapter` of transformers 5.24 refuses every release of peft that there is (it asks for 0.22)
 DEPENDENCIES = [
     "accelerate>=1.3",
     "datasets>=4.0",

@@ -1,4 +1,4 @@
-"""A learned vocabulary against one-hot, on three GUE tasks: the table of the README.
+"""A learned vocabulary against one-hot, on three GUE tasks: the first table of docs/evidence/three-tasks.md.
 
 Runs the commands a user would type: an `hrq` vocabulary learned on mammalian DNA, a small encoder pre-trained on it
 and one of the same shape pre-trained on one-hot bases, both fine-tuned on three tasks with three seeds. Every finished

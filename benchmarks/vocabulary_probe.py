@@ -1,8 +1,8 @@
-"""Linear probes of vocabularies on the dev splits of three GUE tasks: the second table of the README.
+"""Linear probes of vocabularies on the dev splits of three GUE tasks: the second table of three-tasks.md in docs.
 
     VQDNA_DATA=/path/to/data python benchmarks/vocabulary_probe.py tokenizer1 tokenizer2 ...
 
-Each argument is a directory that `vqdna train-tokenizer` or `vqdna one-hot-tokenizer` wrote. Those of the README were
+Each argument is a directory that `vqdna train-tokenizer` or `vqdna one-hot-tokenizer` wrote. Those of that page were
 made by `--preset small --max-steps 1000 --warmup-steps 200 --batch-size 32 --warmup-length 128 --length 128
 --learning-rate 2e-3` on the FASTA files that `learned_vs_one_hot.py` names, with `--mask-ratio` 0, 0.15, 0.25 and 0.5,
 and `--quantizer vq --codebook-sizes 512`. About two minutes a vocabulary.

@@ -5,7 +5,7 @@
 `vqdna train-tokenizer` does the same, with checks, a record and exact resumption.
 
 Trains: the codec and its codebooks (stage 1). On: FASTA files. Takes: a minute on one CPU core as it is; real DNA
-needs more (the README's vocabulary: `--max-steps 1000 --batch-size 32 --length 128`).
+needs more (the vocabulary of docs/evidence/three-tasks.md: `--max-steps 1000 --batch-size 32 --length 128`).
 """
 
 import argparse

@@ -6,7 +6,8 @@
 the neighbours-only predictor.
 
 Trains: an encoder over a frozen vocabulary (stage 2). On: a corpus of `vqdna tokenize`. Takes: a minute on one CPU
-core as it is; real DNA needs more (the README's encoder: `--preset small --max-steps 1500 --batch-size 32`).
+core as it is; real DNA needs more (that of docs/evidence/three-tasks.md:
+`--preset small --max-steps 1500 --batch-size 32`).
 """
 
 import argparse

@@ -22,7 +22,7 @@ from .resuming import writing
 
 # Appendix A, stage 1; lengths and the warm-up in steps are options because they scale with the corpus
 PAPER_RECIPE = {"learning_rate": 1e-4, "weight_decay": 0.01, "mask_ratio": 0.0}
-# what a short run of the default recipe hides; see the README for the comparison
+# what a short run of the default recipe hides; compared in docs/evidence/three-tasks.md
 DEFAULT_MASK_RATIO = 0.25
 
 
