@@ -279,11 +279,11 @@ def test_codes_are_compared_on_a_fasta_file(tmp_path, tokenizer_dir, same_tokeni
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"format": "torchscript"}, "no format 'torchscript'"),
-        ({"model_input": "text"}, "'text' is not one of nucleotide_ids, input_ids"),
-        ({"opset": 17}, "17 is outside 18 to 22"),
-        ({"opset": 23}, "23 is outside 18 to 22"),
-        ({"check_bases": -1}, "-1 must not be negative"),
+        ({"format": "torchscript"}, "--format torchscript: must be one of onnx"),
+        ({"model_input": "text"}, "--model-input text: must be one of nucleotide_ids, input_ids"),
+        ({"opset": 17}, "--opset 17: must be from 18 to 22"),
+        ({"opset": 23}, "--opset 23: must be from 18 to 22"),
+        ({"check_bases": -1}, "--check-bases -1: must be at least 0"),
         ({"directory": "/nowhere/at/all"}, "no directory /nowhere/at/all"),
         ({"check_fasta": "missing.fa"}, "no FASTA file missing.fa"),
     ],

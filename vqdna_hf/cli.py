@@ -127,6 +127,8 @@ def _read_command(argv: list[str]) -> str:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, _, _, text) in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
+    if argv and argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version"):
+        parser.error(f"the command comes first, and {argv[0]} is none")
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=3)
         parser.error(f"there is no command {argv[0]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))

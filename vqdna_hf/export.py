@@ -36,7 +36,7 @@ import torch
 from peft import PeftConfig, PeftModel
 from transformers import AutoConfig
 
-from .arguments import OPSETS, ExportArguments
+from .arguments import ExportArguments
 from .checkpoints import resolve_with_output
 from .export_checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
 from .export_graphs import ModelGraph, TokenizerGraph, exportable, write_graph
@@ -57,7 +57,6 @@ from .training.tokenize import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
-INPUTS = ("nucleotide_ids", "input_ids")
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _RECORD = "export.json"
 _MODELS = {
@@ -114,14 +113,6 @@ def export(arguments: ExportArguments) -> dict:
 
 
 def _check_arguments(arguments: ExportArguments, directory: Path):
-    if arguments.format != "onnx":
-        raise ValueError(f"There is no format {arguments.format!r}; onnx is the only one.")
-    if arguments.model_input not in INPUTS:
-        raise ValueError(f"--model-input {arguments.model_input!r} is not one of {', '.join(INPUTS)}.")
-    if arguments.opset not in OPSETS:
-        raise ValueError(f"--opset {arguments.opset} is outside {OPSETS[0]} to {OPSETS[-1]}; 20 is the default.")
-    if arguments.check_bases < 0:
-        raise ValueError(f"--check-bases {arguments.check_bases} must not be negative; 0 compares a few batches.")
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ValueError(f'ONNX export needs {", ".join(missing)}: run `pip install "vqdna-hf[onnx]"`.')

@@ -12,6 +12,10 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 
+# of whole numbers without an upper bound of their own
+LARGEST = 2**31 - 1
+
+
 @dataclass(frozen=True)
 class Range:
     """Where a number must lie. Infinity and NaN lie in no range."""
@@ -31,13 +35,11 @@ class Range:
         )
 
     def __str__(self) -> str:
-        bounds = (
-            ("at least", self.at_least),
-            ("more than", self.above),
-            ("at most", self.at_most),
-            ("less than", self.below),
-        )
-        return " and ".join(f"{words} {bound:,}" for words, bound in bounds if bound is not None)
+        if self.at_least is not None and self.at_most is not None:
+            return f"from {self.at_least:,} to {self.at_most:,}"
+        bounds = (("at least", self.at_least), ("more than", self.above), ("at most", self.at_most))
+        words = [f"{word} {bound:,}" for word, bound in (*bounds, ("less than", self.below)) if bound is not None]
+        return " and ".join(words)
 
 
 def option(default, text: str, *, choices: tuple[str, ...] | None = None, **bounds: float):
@@ -55,9 +57,9 @@ def option(default, text: str, *, choices: tuple[str, ...] | None = None, **boun
     return field(default=default, metadata=metadata)
 
 
-def required(text: str, *, choices: tuple[str, ...] | None = None):
+def required(text: str, *, choices: tuple[str, ...] | None = None, **bounds: float):
     """An option without a default."""
-    return field(metadata=_metadata(text, choices, {}))
+    return field(metadata=_metadata(text, choices, bounds))
 
 
 def _metadata(text: str, choices: tuple[str, ...] | None, bounds: dict[str, float]) -> dict[str, Any]:
@@ -119,6 +121,8 @@ def _check_single(one, kind: type, value, name: str):
             raise ValueError(f"{name} {said}: must be a finite number")
         if limits is not None and value not in limits:
             raise ValueError(f"{name} {said}: must be {limits}")
+        if kind is int and abs(value) > LARGEST and (limits is None or limits.at_most is None):
+            raise ValueError(f"{name} {said}: must be at most {LARGEST:,}")
     if choices is not None and value not in choices:
         raise ValueError(f"{name} {said}: must be one of {', '.join(choices)}")
 
@@ -141,12 +145,12 @@ class Arguments:
         """Check values that are given for some of the fields elsewhere, such as in a file.
 
         Args:
-            values: field -> value.
+            values: name -> value; names of no field are left out.
             where: the place, for the message.
 
         Raises:
             ValueError: names the place, the field, the value, and what it must be.
         """
-        known = {one.name: one for one in dataclass_fields(cls)}
-        for name, value in values.items():
-            check_value(known[name], value, f"{where}.{name}")
+        for one in dataclass_fields(cls):
+            if one.name in values:
+                check_value(one, values[one.name], f"{where}: {one.name}")

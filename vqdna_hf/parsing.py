@@ -22,7 +22,7 @@ class OneLineParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message and where there is help, and leave with the status 2."""
-        print(f"{self.prog}: {message}. `{self.prog} --help` says more.", file=sys.stderr, flush=True)
+        print(f"{self.prog}: {message} (`{self.prog} --help` says more)", file=sys.stderr, flush=True)
         raise SystemExit(2)
 
 
@@ -155,10 +155,10 @@ def _default(one: Field):
 def _help(one: Field, default) -> str:
     """The help text with the choices or the range, and the default."""
     choices, limits = one.metadata.get("choices"), one.metadata.get("range")
-    notes = [", ".join(choices)] if choices else [str(limits)] if limits else []
+    notes = [f"one of {', '.join(choices)}"] if choices else [str(limits)] if limits else []
     if default is MISSING:
         notes.append("required")
-    elif default not in (None, False, []):
+    elif default not in (None, []) and default is not False:
         notes.append(f"default: {default}")
     text = one.metadata.get("help", "") + (f" ({'; '.join(notes)})" if notes else "")
     return text.replace("%", "%%")

@@ -83,7 +83,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path, fasta, corpus):
         ("out", {}, "and none was given"),
         ("out", {"fasta": [str(fasta)], "corpus": str(corpus)}, "--fasta and --corpus was given"),
         ("out", {"kind": "kmer", "fasta": [str(fasta)]}, "--kind kmer takes none"),
-        ("out", {"kind": "words"}, "no kind of tokenizer 'words'"),
+        ("out", {"kind": "words"}, "--kind words: must be one of character, kmer, bpe"),
         ("out", {"fasta": [str(fasta)], "length": 200, "max_bases": 100}, "--length 200 and --max-bases 100"),
         ("taken", {"kind": "character"}, "holds a finished run"),
     ]:

@@ -160,9 +160,9 @@ def test_truncated_tokenizer_weights_are_refused(tmp_path, capsys, genome_fasta,
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--preset", "huge"], "no codec preset 'huge'; choose one of"),
+        (["--preset", "huge"], "--preset huge: must be one of paper-vq, paper-hrq, small, tiny"),
         (["--quantizer", "vq"], "quantizer='vq' has 1 codebook, but codebook_sizes=[8, 16] lists 2"),
-        (["--mask-ratio", "1.5"], "mask_ratio=1.5 must lie in [0, 1)"),
+        (["--mask-ratio", "1.5"], "--mask-ratio 1.5: must be at least 0 and less than 1"),
         (["--eval-contigs", "chrX"], "no contig 'chrX'"),
         (["--eval-fraction", "0.9"], "0.9"),
     ],

@@ -17,7 +17,8 @@ from vqdna_hf.cli import main
 from vqdna_hf.data import load_task_files
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
-from vqdna_hf.training.finetune import MODES, finetune
+from vqdna_hf.training.arguments import MODES
+from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.task_data import TaskCollator, TaskSequences
 from vqdna_hf.training.tokenize import load_tokenizer
 
@@ -386,9 +387,9 @@ def test_wrong_task_files_end_the_command_with_status_2(tmp_path, capsys, task_d
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"mode": "adapter"}, "no mode 'adapter'"),
+        ({"mode": "adapter"}, "--mode adapter: must be one of lora, full, linear, end-to-end"),
         ({"metric": "spearman"}, "single_label_classification task, scored by mcc, f1, accuracy"),
-        ({"recipe": "mine"}, "no recipe 'mine'"),
+        ({"recipe": "mine"}, "--recipe mine: must be one of default, paper"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, task_dir, model_dir, changes, message):

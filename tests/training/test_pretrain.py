@@ -261,8 +261,8 @@ def test_options_that_do_not_fit_are_refused(tmp_path, corpus_dir, tokenizer_dir
     for changes, message in [
         ({"lora": True}, "name it with --model"),
         ({"masking": "span", "span_length": 9}, "at least 33"),
-        ({"masking": "words"}, "no masking 'words'"),
-        ({"preset": "huge"}, "no encoder preset 'huge'"),
+        ({"masking": "words"}, "--masking words: must be one of base, token, span"),
+        ({"preset": "huge"}, "--preset huge: must be one of"),
         ({"attn_implementation": "telepathy"}, "--attn-implementation telepathy cannot be used here"),
     ]:
         with pytest.raises(ValueError, match=message):

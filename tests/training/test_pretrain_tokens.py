@@ -224,8 +224,8 @@ def test_what_does_not_fit_is_refused(tmp_path, plain_corpus, tokenizers, model_
         ("kmer", {"span_length": 80}, "--span-length 80"),
         ("kmer", {"neighbour_steps": 7}, "--neighbour-steps 7"),
         ("kmer", {"base_loss_weight": 0.5}, "--base-loss-weight 0.5"),
-        ("kmer", {"mask_ratio": 1.5}, "mask ratio is 1.5"),
-        ("kmer", {"preset": "huge"}, "no encoder preset 'huge'"),
+        ("kmer", {"mask_ratio": 1.5}, "--mask-ratio 1.5: must be more than 0 and less than 1"),
+        ("kmer", {"preset": "huge"}, "--preset huge: must be one of"),
         ("kmer", {"model": str(model_dir)}, "its model_type is 'vqdna'"),
         ("kmer", {"attn_implementation": "telepathy"}, "--attn-implementation telepathy cannot be used here"),
     ]:

@@ -71,7 +71,7 @@ def test_a_decay_out_of_range_is_refused(decay):
 
 
 def test_a_decay_out_of_range_is_refused_before_anything_is_read(monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match="ema_decay=1.5"):
+    with pytest.raises(ValueError, match="--ema-decay 1.5: must be at least 0 and less than 1"):
         finetune(finetune_arguments(tmp_path / "no data", "no model", tmp_path / "out", ema_decay=1.5))
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ValueError, match="cannot run under FSDP"):

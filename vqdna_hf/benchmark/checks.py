@@ -5,11 +5,10 @@ import math
 
 from huggingface_hub.errors import StrictDataclassError
 
+from ..arguments import BaselineTokenizerArguments
 from ..baselines.kmer_regression import check_settings
-from ..baselines.tokenizers import LARGEST_K
 from ..data.tasks import SINGLE_LABEL
-from ..modeling.configuration_vqdna import POOLINGS, SPECIAL_TOKENS, encoder_config_from_preset
-from ..training.arguments import PretrainArguments, TrainTokenizerArguments
+from ..training.arguments import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
 from ..training.masking import Masking
 from ..training.pretrain_tokens import check_options
 from ..training.tokenize import load_tokenizer
@@ -17,23 +16,6 @@ from ..training.train_tokenizer import check_held_out, codec_config
 from .cells import list_cells
 from .entries import MODES, ModelEntry, Specification, Study
 from .values import check_unique
-
-
-_COUNTS = ("batch_size", "gradient_accumulation_steps", "eval_windows", "warmup_length", "length", "pooling_bins")
-_COUNTS += ("lora_r", "lora_alpha", "max_length")
-_RANGES = {
-    "1 or more": (_COUNTS, lambda value: 1 <= value < math.inf),
-    "0 or more": (
-        ("warmup_steps", "neighbour_steps", "weight_decay", "base_loss_weight", "codec_learning_rate_factor"),
-        lambda value: 0 <= value < math.inf,
-    ),
-    "greater than 0": (("learning_rate", "epochs"), lambda value: 0 < value < math.inf),
-    "from 0 on and less than 1": (
-        ("dropout", "lora_dropout", "warmup_ratio", "ema_decay"),
-        lambda value: 0 <= value < 1,
-    ),
-}
-_SEEDS = 2**32
 
 
 def check_values(specification: Specification, to_run: bool = True):
@@ -46,8 +28,7 @@ def check_values(specification: Specification, to_run: bool = True):
         ValueError: names the place and the value.
     """
     for seed in specification.seeds:
-        if seed >= _SEEDS:
-            raise ValueError(f"seeds: {seed} is too large; seeds are less than {_SEEDS}.")
+        FinetuneArguments.check_options({"seed": seed}, "seeds")
     for model in specification.models:
         _check_model(model, specification, to_run)
     for task in specification.tasks:
@@ -62,9 +43,7 @@ def check_values(specification: Specification, to_run: bool = True):
 
 
 def _check_point(point: dict, model: ModelEntry, where: str):
-    _check_ranges(point, where)
-    if point.get("pooling", POOLINGS[0]) not in POOLINGS:
-        raise ValueError(f"{where}: pooling is {point['pooling']!r}, but it must be one of {', '.join(POOLINGS)}.")
+    FinetuneArguments.check_options(point, where)
     if model.control == "kmer-regression":
         _as_value(where, check_settings, point.get("kmers", [6]), point.get("strands", "one"), SINGLE_LABEL)
 
@@ -81,21 +60,16 @@ def _check_model(model: ModelEntry, specification: Specification, to_run: bool):
         owner = next(one for one in specification.models if one.name == model.vocabulary)
         codec = _check_vocabulary(owner.vocabulary, f"models.{owner.name}.vocabulary")
     if model.tokenizer is not None:
-        k, size = model.tokenizer.get("k", 2), model.tokenizer.get("vocab_size", math.inf)
-        if not 2 <= k <= LARGEST_K:
-            raise ValueError(f"{where}.tokenizer: k is {k}, but k-mers have 2 to {LARGEST_K} bases.")
-        if size < (least := len(SPECIAL_TOKENS) + 4):
-            raise ValueError(f"{where}.tokenizer: vocab_size is {size}, but special tokens and bases are {least}.")
+        BaselineTokenizerArguments.check_options(model.tokenizer, f"{where}.tokenizer")
     if model.encoder is None:
         return
     where = f"{where}.encoder"
-    _check_ranges(model.encoder, where)
-    arguments = PretrainArguments(corpus="", output="", tokenizer=where, **model.encoder)
-    _as_value(where, encoder_config_from_preset, arguments.preset)
-    if arguments.max_steps < 0:
-        raise ValueError(f"{where}: max_steps is {arguments.max_steps}, but it must be 0 or more.")
-    if arguments.max_steps == 0:
+    untrained = model.encoder.get("max_steps") == 0
+    options = {name: value for name, value in model.encoder.items() if not (untrained and name == "max_steps")}
+    PretrainArguments.check_options(options, where)
+    if untrained:
         return
+    arguments = PretrainArguments(corpus="", output="", tokenizer=where, **options)
     if codec is None:
         _as_value(where, check_options, arguments)
         masking = {"masking": "base", "masked_share": arguments.mask_ratio}
@@ -107,10 +81,8 @@ def _check_model(model: ModelEntry, specification: Specification, to_run: bool):
 
 def _check_vocabulary(options: dict, where: str):
     """The codec's configuration."""
-    _check_ranges(options, where)
+    TrainTokenizerArguments.check_options(options, where)
     arguments = TrainTokenizerArguments(output="", **options)
-    if arguments.max_steps < 1:
-        raise ValueError(f"{where}: max_steps is {arguments.max_steps}, but a vocabulary takes 1 or more to learn.")
     _as_value(where, check_held_out, arguments.eval_contigs, arguments.eval_fraction)
     return _as_value(where, codec_config, arguments)
 
@@ -151,14 +123,6 @@ def _check_study(study: Study, specification: Specification):
         place, merged = f"{where}.variants, number {number}", {**study.vocabulary, **variant}
         masking = {name: merged.pop(name) for name in ("masking", "masked_share", "span_length") if name in merged}
         _check_masking(masking, _check_vocabulary(merged, place), specification.window, place)
-
-
-def _check_ranges(options: dict, where: str):
-    for text, (names, fits) in _RANGES.items():
-        for name in names:
-            value = options.get(name)
-            if value is not None and not fits(value):
-                raise ValueError(f"{where}: {name} is {value!r}, but it must be {text}.")
 
 
 def _as_value(where: str, function, *args, **kwargs):

@@ -40,7 +40,6 @@ from .weight_average import check_average
 
 logger = logging.getLogger(__name__)
 
-MODES = ("lora", "full", "linear", "end-to-end")
 # Appendix A, stage 3: the middle of its grid; the grid itself is for a benchmark
 PAPER_RECIPE = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "max_length": 512}
 
@@ -64,8 +63,6 @@ def finetune(arguments: FinetuneArguments) -> dict:
         ValueError: wrong task files (`TaskDataError`), an unknown mode or metric, a tokenizer of another vocabulary in
             the model directory, or an unfinished run in the output directory.
     """
-    if arguments.mode not in MODES:
-        raise ValueError(f"There is no mode {arguments.mode!r}; choose one of {', '.join(MODES)}.")
     check_average(arguments.ema_decay)
     apply_recipe(arguments, PAPER_RECIPE)
     if is_other_model(arguments.model):

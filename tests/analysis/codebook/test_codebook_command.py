@@ -177,7 +177,7 @@ def test_missing_packages_are_named_with_the_extra(tokenizer_dir, task_dir, tmp_
     [
         ({"logos": 0}, "--logos 0"),
         ({"repeats": 0}, "--repeats 0"),
-        ({"hold_out": "rows"}, "--hold-out 'rows'"),
+        ({"hold_out": "rows"}, "--hold-out rows: must be"),
         ({"directory": "absent"}, "absent holds no tokenizer"),
     ],
 )

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ...arguments import CodebookArguments
-from ...data.sarscov2 import HOLD_OUT
 from ...data.tasks import SINGLE_LABEL, SPLITS
 from ...files import read_json, write_json
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
@@ -172,12 +171,6 @@ def _check_arguments(arguments: CodebookArguments):
     missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ValueError(f'vqdna codebook needs {", ".join(missing)}: run `pip install "vqdna-hf[viz]"`.')
-    for name in ("max_rows", "logos", "substitutions", "repeats"):
-        if getattr(arguments, name) < 1:
-            flag = name.replace("_", "-")
-            raise ValueError(f"--{flag} {getattr(arguments, name)} must be at least 1.")
-    if arguments.hold_out not in HOLD_OUT:
-        raise ValueError(f"--hold-out {arguments.hold_out!r} is not one of {', '.join(HOLD_OUT)}.")
 
 
 def _check_output(output: Path, overwrite: bool):
