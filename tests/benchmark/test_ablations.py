@@ -112,7 +112,7 @@ def test_a_variant_says_what_is_varied(studied):
         ({"name": "a", "models": {"other": {}}}, "unknown key 'other'"),
         ({"name": "a", "task": ["planted"], "variants": [{"kmeans": True}]}, "a.task should be text"),
         ({"name": "a", "task": "planted", "variants": [{"masking": "word"}]}, "number 1: There is no masking 'word'"),
-        ({"name": "a", "task": "planted", "variants": [{"codebook_dim": 0}]}, "codebook_dim=0"),
+        ({"name": "a", "task": "planted", "variants": [{"codebook_dim": 0}]}, "codebook_dim 0: must be"),
         ({"name": "a", "task": "planted", "variants": [{}]}, "no variant varies anything"),
         ({"name": "a", "task": "planted", "variants": [{"kmeans": True}] * 2}, "is there twice"),
         ({"name": "a", "task": "planted", "seeds": 3, "variants": [{"kmeans": True}]}, "seeds is 3, .* from 1 to 2"),
