@@ -177,7 +177,7 @@ def test_a_recipe_sets_what_is_within_the_ranges():
     ("words", "said"),
     [
         (["finetune", "--epoch", "3"], "there is no option --epoch; did you mean --epochs?"),
-        (["finetune", "--batch_siz=3"], "there is no option --batch-siz; did you mean --batch-size?"),
+        (["finetune", "--batch_sizes=3"], "there is no option --batch-sizes; did you mean --batch-size?"),
         (["finetune", "--entirely-unknown"], "there is no option --entirely-unknown"),
         (["finetune", "--seed", "1", "--seed", "2"], "--seed is given twice"),
         (["train-tokenizer", "--kmeans", "--no-kmeans"], "--kmeans is given twice"),
@@ -208,5 +208,5 @@ def test_what_may_be_typed_in_several_ways():
     training = read("train-tokenizer", "--output", "o", "--fasta", "a", "b", "--fasta", "c", "--no-kmeans", "--bf16")
     assert (training.fasta, training.kmeans, training.bf16) == (["a", "b", "c"], False, True)
     assert read("train-tokenizer", "--output", "o", "--kmeans", "false").kmeans is False
-    with pytest.raises(ValueError, match="--learning-rate -0.001: must be more than 0"):
+    with pytest.raises(ValueError, match="--learning-rate -0.001: must be at least 0"):
         read("train-tokenizer", "--output", "o", "--learning-rate", "-1e-3")

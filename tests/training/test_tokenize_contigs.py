@@ -53,7 +53,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path, genome_fasta, tok
     assert "--window is about windows" in refused(capsys, *start, "--contigs", "--window", 100)
     assert "--eval-contigs is about windows" in refused(capsys, *start, "--contigs", "--eval-contigs", "c1")
     assert "--workers 2 needs --codes or --contigs" in refused(capsys, *start, "--workers", 2)
-    assert "workers is 0" in refused(capsys, *start, "--codes", "--workers", 0)
+    assert "--workers 0: must be from 1" in refused(capsys, *start, "--codes", "--workers", 0)
     assert not (tmp_path / "out").exists()
 
 

@@ -42,7 +42,7 @@ class RunArguments(Arguments):
     max_steps: int = option(2000, "optimizer steps", at_least=1, at_most=MOST_STEPS)
     batch_size: int = option(64, "windows per step and process, before accumulation", **_BATCH)
     gradient_accumulation_steps: int = option(1, "micro-batches per optimizer step", **_BATCH)
-    learning_rate: float = option(1e-3, "peak learning rate", above=0)
+    learning_rate: float = option(1e-3, "peak learning rate", at_least=0)
     warmup_steps: int = option(200, "steps of linear warm-up", at_least=0, at_most=MOST_STEPS)
     weight_decay: float = option(0.01, "weight decay of AdamW", at_least=0)
     seed: int = option(42, "seed of initialization, windows and masks", **_SEED)
