@@ -177,7 +177,7 @@ def test_a_recipe_sets_what_is_within_the_ranges():
     ("words", "said"),
     [
         (["finetune", "--epoch", "3"], "there is no option --epoch; did you mean --epochs?"),
-        (["finetune", "--batch_sizes=3"], "there is no option --batch-sizes; did you mean --batch-size?"),
+        (["finetune", "--batch_sizes=3"], "there is no option --batch-sizes; did you mean --batch-size or"),
         (["finetune", "--entirely-unknown"], "there is no option --entirely-unknown"),
         (["finetune", "--seed", "1", "--seed", "2"], "--seed is given twice"),
         (["train-tokenizer", "--kmeans", "--no-kmeans"], "--kmeans is given twice"),
