@@ -5,10 +5,9 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import yaml
-
 from ..data import get_task
 from ..training.arguments import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
+from ..yaml_files import read_yaml
 from .checks import check_values
 from .entries import MODES, ModelEntry, Specification, SpecificationError, Study, TaskEntry
 from .kinds import CONTROLS, TOKENIZERS
@@ -19,7 +18,6 @@ from .values import (
     check_keys,
     check_unique,
     expand_variables,
-    load_yaml,
     read_options,
     read_plain_options,
 )
@@ -59,11 +57,11 @@ def read_specification(path: str | os.PathLike, to_run: bool = True) -> Specific
     """
     path = Path(path)
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise SpecificationError(f"There is no benchmark file {path}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecificationError(f"{path} is not YAML: {error}") from None
+    except ValueError as error:
+        raise SpecificationError(str(error)) from None
     try:
         return _specification(expand_variables(content), to_run)
     except ValueError as error:

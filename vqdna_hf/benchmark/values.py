@@ -4,35 +4,9 @@ import difflib
 import os
 import re
 
-import yaml
-
 
 # options whose values may be lists of values to try
 GRID = ("learning_rate", "dropout", "epochs", "weight_decay", "batch_size", "ema_decay", "pooling", "pooling_bins")
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} is there twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def load_yaml(text: str):
-    """What a YAML text says.
-
-    Raises:
-        yaml.YAMLError: it is no YAML, or a key is there twice in one mapping; the message names the line.
-    """
-    return yaml.load(text, Loader=_Loader)
 
 
 def expand_variables(value):
