@@ -27,6 +27,7 @@ from .codec_networks_vqdna import (
 )
 from .configuration_vqdna import VQDNACodecConfig
 from .encoding_vqdna import StripEncoder, encode_sequences
+from .files_vqdna import share_weights
 from .initialization_vqdna import VQDNAInitializationMixin
 from .nucleotides_vqdna import (
     MASK_NUCLEOTIDE_ID,
@@ -123,10 +124,11 @@ class VQDNACodecPreTrainedModel(VQDNAInitializationMixin, PreTrainedModel):
         config.validate_architecture()  # `from_pretrained` sets fields after the configuration was checked
         super().__init__(config)
 
-    def save_pretrained(self, *args, **kwargs):
+    def save_pretrained(self, save_directory, *args, **kwargs):
         """As `PreTrainedModel.save_pretrained`."""
         register_downloaded(self)
-        return super().save_pretrained(*args, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        share_weights(save_directory)
 
     @torch.no_grad()
     def _init_weights(self, module):

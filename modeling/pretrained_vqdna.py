@@ -8,6 +8,7 @@ from transformers import initialization as init
 
 from .adapters_vqdna import VQDNAAdapterMixin
 from .configuration_vqdna import VQDNAConfig
+from .files_vqdna import share_weights
 from .heads_vqdna import VQDNAProjection
 from .initialization_vqdna import VQDNAInitializationMixin
 from .modeling_vqdna_codec import VQDNACodecModel
@@ -49,6 +50,11 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, VQDNAInitializationMixin, PreTrain
         """
         try:
             loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except PermissionError as error:
+            raise ValueError(
+                f"The weights of {pretrained_model_name_or_path} cannot be read: permission denied. Ask their owner "
+                "to let you read them."
+            ) from error
         except SafetensorError as error:
             raise ValueError(
                 f"The weights of {pretrained_model_name_or_path} cannot be read ({error}): the file is truncated or "
@@ -68,11 +74,12 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, VQDNAInitializationMixin, PreTrain
             )
         return loaded
 
-    def save_pretrained(self, *args, **kwargs):
+    def save_pretrained(self, save_directory, *args, **kwargs):
         """As `PreTrainedModel.save_pretrained`; records the fingerprint of the vocabulary in the configuration."""
         self.config.vocabulary_fingerprint = self.fingerprint()
         register_downloaded(self)
-        return super().save_pretrained(*args, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        share_weights(save_directory)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -105,6 +105,10 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
         codec = VQDNACodecModel(config)
     try:
         tensors = load_file(codec_file)
+    except PermissionError as error:
+        raise ValueError(
+            f"{codec_file} cannot be read: permission denied. Ask its owner to let you read it."
+        ) from error
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{codec_file} cannot be read ({error}): the file is truncated or damaged. Copy or download it again."
@@ -128,12 +132,18 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
 def _read_config(path: str) -> VQDNACodecConfig:
     try:
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except PermissionError as error:
+        raise _denied(path) from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); save the tokenizer again.") from error
     try:
         return VQDNACodecConfig(**{key: value for key, value in fields.items() if key != "model_type"})
-    except (AttributeError, StrictDataclassError) as error:
+    except (AttributeError, TypeError, StrictDataclassError) as error:
         raise ValueError(f"{path} is no codec's configuration ({error}); save the tokenizer again.") from error
+
+
+def _denied(path: str) -> ValueError:
+    return ValueError(f"{path} cannot be read: permission denied. Ask its owner to let you read it.")
 
 
 __all__ = ["VOCAB_FILES_NAMES", "CodeVocabulary", "load_codec", "save_codec"]

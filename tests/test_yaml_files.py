@@ -61,7 +61,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 def test_aliases_within_reason_are_read(tmp_path):
     (tmp_path / "a.yaml").write_text(
-        "base: &base {lr: 1e-4, k: [1, 2]}\na: {<<: *base, lr: 2}\nb: [*base, *base, &base 3, *base]\nempty:\n"
+        "base: &base {lr: 1e-4, k: [1, 2]}\na: {<<: *base, lr: 2}\nb: [*base, *base, &three 3, *three]\nempty:\n"
     )
     base = {"lr": "1e-4", "k": [1, 2]}
     expected = {"base": base, "a": {"lr": 2, "k": [1, 2]}, "b": [base, base, 3, 3], "empty": None}

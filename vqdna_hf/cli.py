@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from . import __version__
+from .files import check_output
 from .options import Arguments
 from .parsing import OneLineParser, OptionParser
 
@@ -144,6 +145,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments_class = arguments_of(command)
     try:
         arguments = OptionParser(arguments_class, command, COMMANDS[command][3]).read(argv[1:])
+        if getattr(arguments, "output", None):
+            check_output(arguments.output)
     except ValueError as error:
         return _refuse(command, error)
     try:

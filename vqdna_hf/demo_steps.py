@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .files import check_output, holds_files, write_file
+
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,9 @@ def prepare_output(output: Path, overwrite: bool):
         ValueError: the directory holds files, and no demo made it; nothing of it is touched.
     """
     marker = output / MARKER
-    if output.exists() and not output.is_dir() or output.is_dir() and any(output.iterdir()) and not marker.is_file():
+    check_output(output)
+    own = marker.is_file() or not output.exists()
+    if not own and (not output.is_dir() or holds_files(output, (MARKER,))):
         raise ValueError(f"{output} holds something that no demo wrote. Choose another --output.")
     existing = [output / name for name in _FOLDERS if (output / name).exists()]
     if existing and not overwrite:
@@ -58,7 +62,7 @@ def prepare_output(output: Path, overwrite: bool):
     for path in existing:
         shutil.rmtree(path)
     output.mkdir(parents=True, exist_ok=True)
-    marker.write_text("Everything here was made by `vqdna demo`, which replaces it when it runs again.\n", "utf-8")
+    write_file(marker, b"Everything here was made by `vqdna demo`, which replaces it when it runs again.\n")
 
 
 def reloaded_accuracy(directory: Path, test: Path) -> float:
@@ -78,4 +82,4 @@ def print_and_keep(lines: list[str], output: Path):
     """Print lines, and write them to `table.txt`."""
     text = "\n".join(lines)
     print(text, flush=True)
-    (output / "table.txt").write_text(text.lstrip() + "\n", encoding="utf-8")
+    write_file(output / "table.txt", f"{text.lstrip()}\n".encode())

@@ -27,7 +27,6 @@ import importlib.util
 import json
 import logging
 import os
-import shutil
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +39,7 @@ from .arguments import ExportArguments
 from .checkpoints import resolve_with_output
 from .export_checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
 from .export_graphs import ModelGraph, TokenizerGraph, exportable, write_graph
-from .files import read_json, write_json
+from .files import check_fields, read_json, replacing_directory, restore_directory, write_json
 from .modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
 from .modeling.modeling_vqdna import (
     VQDNAForMaskedLM,
@@ -51,7 +50,7 @@ from .modeling.modeling_vqdna import (
 )
 from .modeling.modeling_vqdna_codec import VQDNACodecModel
 from .training.finite_weights import check_finite
-from .training.recording import check_foreign_files, package_versions, replace_directory
+from .training.recording import check_foreign_files, package_versions
 from .training.tokenize import load_tokenizer
 
 
@@ -97,17 +96,11 @@ def export(arguments: ExportArguments) -> dict:
             f"The model in {directory} averages both strands, and a code id does not say what the other strand reads: "
             "leave --model-input at nucleotide_ids."
         )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir()
+    with replacing_directory(output) as partial:
         record = {"source": source, **_export_all(codec, model, partial, arguments), "arguments": arguments.settings()}
         record["seconds"] = round(time.time() - started, 1)
         record["versions"] = package_versions() | {name: version(name) for name in _PACKAGES}
         write_json(partial / _RECORD, record)
-        replace_directory(output, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     logger.info("%s: %s", output, ", ".join(record["files"]))
     return record
 
@@ -122,11 +115,13 @@ def _check_arguments(arguments: ExportArguments, directory: Path):
 
 def _check_output(output: Path, source: str):
     """Make sure that the output is new, or what the same command wrote."""
+    restore_directory(output)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / _RECORD).is_file():
         raise ValueError(f"{output} exists and was not written by `vqdna export`. Choose another --output.")
     record = read_json(output / _RECORD)
+    check_fields(record, {"files": list}, output / _RECORD)
     if record.get("source") != source:
         raise ValueError(
             f"{output} holds the export of another directory ({record.get('source')!r} from there, not {source!r}). "

@@ -75,7 +75,7 @@ def _finite_key(key):
 def read_json(
     path: str | os.PathLike,
     error: type[ValueError] = ValueError,
-    complaint: str = "holds no JSON object",
+    complaint: str | None = None,
     advice: str = _REMEDY,
 ) -> dict:
     """The JSON object in a file. NaN, which earlier versions wrote, is read as the number it stands for.
@@ -103,6 +103,8 @@ def read_json(
     except PermissionError as reason:
         raise error(f"{path} cannot be read: permission denied. Ask its owner to let you read it.") from reason
     except ValueError as reason:
+        syntax = isinstance(reason, (json.JSONDecodeError, UnicodeDecodeError))
+        complaint = complaint or ("is not valid JSON" if syntax else "holds no JSON object")
         raise error(f"{path} {complaint}: {reason}. {advice}") from reason
 
 
@@ -142,6 +144,13 @@ def check_fields(
             raise error(
                 f"{place}: {name} is {shown}, but {' or '.join(_KINDS[one] for one in allowed)} is needed. {_REMEDY}"
             )
+
+
+def read_record(path: str | os.PathLike, kinds: dict[str, type | tuple]) -> dict:
+    """The JSON object in a file, with the fields that are read of it; see `read_json` and `check_fields`."""
+    content = read_json(path)
+    check_fields(content, kinds, path)
+    return content
 
 
 def check_output(output: str | os.PathLike):
@@ -206,7 +215,7 @@ def replacing_directory(output: Path) -> Iterator[Path]:
         if output.exists():
             os.replace(output, old)
         try:
-            os.replace(partial, output)
+            put_directory(partial, output)
         except OSError:
             if old.exists():
                 os.replace(old, output)
@@ -258,8 +267,15 @@ def _settle(directory: Path):
 def save_pretrained(what, directory: str | os.PathLike):
     """Save a model, an adapter or a tokenizer, readable by whoever the umask lets read files.
 
+    The files of a tokenizer appear once all of them are whole, `tokenizer_config.json` last: it is what tells other
+    commands that there is one.
+
     Args:
         what: has a `save_pretrained`.
     """
+    if hasattr(what, "save_vocabulary"):
+        with adding_to_directory(Path(directory), last="tokenizer_config.json") as partial:
+            what.save_pretrained(partial)
+        return
     what.save_pretrained(directory)
     share_weights(directory)

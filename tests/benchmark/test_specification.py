@@ -192,7 +192,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
 def test_a_key_that_is_there_twice_is_refused(tmp_path):
     path = write_benchmark(tmp_path)
     path.write_text("shared: &shared {epochs: 1}\n" + path.read_text() + "seeds: [3]\n")
-    with pytest.raises(SpecificationError, match=r"'seeds' is there twice\s+in .*line"):
+    with pytest.raises(SpecificationError, match=r"'seeds' is there twice line \d"):
         read_specification(path)
 
 

@@ -333,9 +333,10 @@ def test_the_command_again_and_with_other_settings(genomes, tmp_path, capsys):
     (tmp_path / "full" / "notes.txt").write_text("mine")
     assert run(genomes, tmp_path / "full") == 2
     assert "is not empty and holds no task.json" in capsys.readouterr().err
-    (tmp_path / "full" / "task.json").write_text("[]")
-    assert run(genomes, tmp_path / "full") == 2
-    assert "made with other settings" in capsys.readouterr().err
+    for content, message in (("[]", "task.json cannot be read: it is a list"), ("{}", "made with other settings")):
+        (tmp_path / "full" / "task.json").write_text(content)
+        assert run(genomes, tmp_path / "full") == 2
+        assert message in capsys.readouterr().err
 
 
 def test_the_command_takes_contigs_for_all_or_by_species(genomes, tmp_path, capsys):

@@ -69,7 +69,8 @@ def test_what_is_no_directory_of_ours_is_refused(tmp_path):
     assert "['vqdna']" in refused(tmp_path)
     (tmp_path / "config.json").write_text("{")
     assert "config.json is not valid JSON" in refused(tmp_path)
-    (tmp_path / "probe.json").write_text("{}")
+    for name in ("config.json", "probe.json"):
+        (tmp_path / name).write_text("{}")
     assert "linear probe" in refused(tmp_path)
 
 

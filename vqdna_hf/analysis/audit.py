@@ -4,7 +4,6 @@ Two sequences are the same if their letters are, in upper case and with every IU
 reverse complement is always counted apart from an exact copy.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from ..arguments import AuditArguments
 from ..data import get_task, list_tasks, load_task, load_task_files
 from ..data.benchmark import find_directory
 from ..data.tasks import REGRESSION, SPLITS
+from ..files import write_json
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 from ..training.encoded_sequences import other_strand
@@ -299,8 +299,7 @@ def audit(arguments: AuditArguments) -> list[dict]:
         reports.append(audit_task(splits, metric, problem_type, arguments.kmer, name))
         print(format_report(reports[-1]))
     if arguments.output:
-        Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.output).write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(arguments.output), reports, indent=1)
         logger.info("The reports, with the numbers of the clean test rows, are in %s", arguments.output)
     return reports
 

@@ -1,16 +1,16 @@
 """The linear probe of the paper's Table 1: a linear model on the pooled code vectors of a frozen vocabulary."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
-from ..files import replacing, write_json
+from ..files import check_fields, read_json, replacing, write_json
 from ..metrics import make_compute_metrics
 from ..modeling.heads_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
@@ -23,6 +23,13 @@ from ..training.eval_batches import parts_of
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 # positions whose code vectors are held at a time
 _POSITIONS = 1 << 16
+
+
+# what `probe.json` says
+PROBE_FIELDS = {
+    **{"pooling": str, "pooling_bins": int, "strand_average": bool, "problem_type": str},
+    "vocabulary_fingerprint": str,
+}
 
 
 class LinearProbe:
@@ -86,19 +93,27 @@ class LinearProbe:
         """Load a probe and the tokenizer beside it.
 
         Raises:
-            ValueError: the tokenizer has another vocabulary than the probe was fitted on, or a weight is not finite.
+            ValueError: a file is damaged or lacks a field, or the tokenizer has another vocabulary than the probe was
+                fitted on, or a weight is not finite.
         """
         directory = Path(directory)
-        settings = json.loads((directory / "probe.json").read_text(encoding="utf-8"))
+        settings = read_json(directory / "probe.json")
+        check_fields(settings, PROBE_FIELDS, directory / "probe.json")
         tokenizer = VQDNATokenizer.from_pretrained(directory)
         if tokenizer.vocabulary_fingerprint != settings["vocabulary_fingerprint"]:
             raise ValueError(
                 f"The probe in {directory} was fitted on the vocabulary {settings['vocabulary_fingerprint']}, but the "
                 f"tokenizer beside it has {tokenizer.vocabulary_fingerprint}. Fit the probe again."
             )
-        tensors = load_file(directory / "probe.safetensors")
+        try:
+            tensors = load_file(directory / "probe.safetensors")
+            weight, bias = tensors["weight"], tensors["bias"]
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(
+                f"{directory / 'probe.safetensors'} is damaged ({error}). Copy it again, or fit the probe again."
+            ) from error
         _check_finite(tensors, f"{directory / 'probe.safetensors'} holds")
-        return cls(tokenizer.codec, tensors["weight"], tensors["bias"], settings)
+        return cls(tokenizer.codec, weight, bias, settings)
 
 
 class _Evaluation:

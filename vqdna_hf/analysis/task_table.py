@@ -1,9 +1,8 @@
 """The catalogue of datasets, as a table to read or as JSON."""
 
-import json
-
 from ..arguments import TasksArguments
 from ..data.catalogue import list_tasks
+from ..files import as_json
 
 
 _COLUMNS = ("name", "family", "organism", "metric", "classes", "length", "train / dev / test")
@@ -17,7 +16,7 @@ def tasks(arguments: TasksArguments) -> list[dict]:
     """
     found = [task.to_dict() for task in list_tasks(arguments.family)]
     if arguments.json:
-        print(json.dumps(found, indent=2))
+        print(as_json(found))
         return found
     rows = [_COLUMNS, *(_row(task) for task in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]

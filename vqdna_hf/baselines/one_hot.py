@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..arguments import OneHotArguments
+from ..files import adding_to_directory
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
@@ -55,6 +56,7 @@ def write_one_hot_tokenizer(arguments: OneHotArguments) -> VQDNATokenizer:
     """
     find_checkpoint(Path(arguments.output), resume=True, result="tokenizer_config.json")  # refuses a finished run
     tokenizer = VQDNATokenizer(codec=one_hot_codec())
-    tokenizer.save_pretrained(arguments.output)
+    with adding_to_directory(Path(arguments.output), last="tokenizer_config.json") as partial:
+        tokenizer.save_pretrained(partial)
     logger.info("The one-hot tokenizer is in %s", arguments.output)
     return tokenizer

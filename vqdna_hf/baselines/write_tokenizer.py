@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from ..arguments import BaselineTokenizerArguments
 from ..data import Corpus, GenomeBases, WindowDataset, iter_windows
 from ..data.windows import check_windows
-from ..files import write_json
+from ..files import adding_to_directory, write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..training.recording import find_checkpoint, package_versions
 from .tokenizers import build_tokenizer, tokenizer_kind
@@ -47,14 +47,16 @@ def write_baseline_tokenizer(arguments: BaselineTokenizerArguments) -> PreTraine
         tokenizer = build_tokenizer(
             "bpe", sequences=windows, vocab_size=arguments.vocab_size, show_progress=logger.isEnabledFor(logging.INFO)
         )
-    tokenizer.save_pretrained(output)
     record = {
         "tokenizer": tokenizer_kind(tokenizer) | {"vocab_size": len(tokenizer)},
         "inputs": inputs,
         "arguments": {key: value for key, value in asdict(arguments).items() if key != "output"},
         "versions": package_versions(),
     }
-    write_json(output / "training.json", record)
+    # its record comes last, when the tokenizer is there
+    with adding_to_directory(output, last="training.json") as partial:
+        tokenizer.save_pretrained(partial)
+        write_json(partial / "training.json", record)
     logger.info("The tokenizer of %d tokens is in %s", len(tokenizer), output)
     return tokenizer
 

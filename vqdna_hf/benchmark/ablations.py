@@ -21,7 +21,7 @@ from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
 from ..data import Corpus
-from ..files import read_json, write_json
+from ..files import read_record, write_json
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ..training.arguments import PretrainArguments
 from ..training.masking import MaskedWindows, Masking, MaskingCollator
@@ -122,7 +122,7 @@ def check_ablations(specification: Specification, tasks: dict[str, TaskData], ou
             for variant in list_variants(study, seed):
                 path = record_path(output, study, variant)
                 if path.is_file():
-                    before = read_json(path)["settings"]
+                    before = read_record(path, {"settings": dict})["settings"]
                     now = _settings(specification, study, variant, tasks[study.task])
                     different = [name for name, value in now.items() if before.get(name, value) != value]
                     # a record without it is of a dev split that was taken otherwise
@@ -160,7 +160,7 @@ def record_path(output: Path, study: Study, variant: Variant) -> Path:
 
 def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: Path, task: TaskData) -> dict:
     """The figures of a learned vocabulary, as `ablation_table` takes them."""
-    record, tokenizer = read_json(directory / "training.json"), load_tokenizer(str(directory))
+    record, tokenizer = read_record(directory / "training.json", {"eval": dict}), load_tokenizer(str(directory))
     held_out, levels = record["eval"], len(tokenizer.codec.config.codebook_sizes)
     perplexities = [held_out[f"perplexity_{level}"] for level in range(1, levels + 1)]
     return {
@@ -230,7 +230,7 @@ def _vocabulary_rows(study: Study, specification: Specification, output: Path) -
     for seed in specification.seeds[: study.seeds]:
         for variant in list_variants(study, seed):
             if (path := record_path(output, study, variant)).is_file():
-                content = read_json(path)
+                content = read_record(path, {"settings": dict, "linear_probe": dict})
                 # the figures of a codec that two studies share, under the names of this one
                 found.setdefault(variant.name, []).append({**content, "name": variant.name, "varied": variant.varied})
     rows = []

@@ -4,12 +4,18 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..files import read_record
 from .entries import ModelEntry, Specification, TaskEntry
 from .tasks import TaskData
 
 
 # bases that cells of files without a `max_length` were trained on before all were
 _CUT_ONCE = 512
+
+
+# what is read of a finished cell
+_FIELDS = {name: str for name in ("task", "family", "metric", "problem_type", "model", "mode", "kind")}
+_FIELDS |= {"seed": int, "settings": dict, "weights": (str, type(None)), "dev": dict, "test": dict}
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,15 @@ def _seeds_of(model: ModelEntry, mode: str) -> int | None:
 def cell_path(output: Path, cell: Cell) -> Path:
     """Where a finished cell is."""
     return output / "cells" / f"{cell.name}.json"
+
+
+def read_cell(path: Path) -> dict:
+    """The content of a finished cell.
+
+    Raises:
+        ValueError: the file is damaged, or lacks what tables and later runs read of it.
+    """
+    return read_record(path, _FIELDS)
 
 
 def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> dict:

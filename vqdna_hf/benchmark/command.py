@@ -15,11 +15,11 @@ from transformers.utils import logging as transformers_logging
 from ..arguments import BenchmarkArguments
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..data.tasks import MULTI_LABEL
-from ..files import read_json, write_json
+from ..files import write_json
 from ..training.encoded_sequences import encode_sequences
 from ..training.recording import package_versions
 from .ablations import ablation_tables, check_ablations, run_ablations
-from .cells import Cell, cell_path, cell_settings, list_cells
+from .cells import Cell, cell_path, cell_settings, list_cells, read_cell
 from .classifiers import describe_tokens
 from .entries import ModelEntry, Specification
 from .made import check_made
@@ -66,7 +66,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         _run_cells(specification, mine, tasks, output)
         if part == 1:
             run_ablations(specification, tasks, output)
-    found = [read_json(path) for cell in cells if (path := cell_path(output, cell)).is_file()]
+    found = [read_cell(path) for cell in cells if (path := cell_path(output, cell)).is_file()]
     if PartialState().is_main_process:
         studies = ablation_tables(specification, found, output)
         if not found and not studies:
@@ -147,7 +147,7 @@ def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], o
     for cell in cells:
         path = cell_path(output, cell)
         if path.is_file():
-            before, now = read_json(path)["settings"], cell_settings(specification, cell, tasks[cell.task.name])
+            before, now = read_cell(path)["settings"], cell_settings(specification, cell, tasks[cell.task.name])
             different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             if different:
                 changes = "; ".join(f"{name}: {before.get(name)} then, {now.get(name)} now" for name in different)
@@ -190,9 +190,9 @@ def _check_weights(specification: Specification, prepared: dict[str, PreparedMod
     """Make sure that finished cells are of the weights that are about to be used."""
     for cell in list_cells(specification):
         path, model = cell_path(output, cell), prepared.get(cell.model.name)
-        if model is not None and path.is_file() and read_json(path)["weights"] != model.weights:
+        if model is not None and path.is_file() and read_cell(path)["weights"] != model.weights:
             raise ValueError(
-                f"{path} is of other weights of {cell.model.name} ({read_json(path)['weights']}) than those there now "
+                f"{path} is of other weights of {cell.model.name} ({read_cell(path)['weights']}) than those there now "
                 f"({model.weights}). Remove the cells of {cell.model.name} to run them again, or choose another "
                 "output."
             )

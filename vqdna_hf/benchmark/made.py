@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from ..baselines.write_tokenizer import BaselineTokenizerArguments
 from ..checkpoints import resolve_checkpoint
-from ..files import read_json
+from ..files import check_fields, read_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TrainTokenizerArguments
 from .entries import ModelEntry, Specification
@@ -94,6 +94,7 @@ def is_finished(directory: Path, options: dict, arguments_class: type, specifica
         _check_settings(directory, content, options, arguments_class, PartialState().num_processes, "begun")
         return False
     processes = content.get("processes", 1)
+    check_fields(content, {"arguments": dict}, path)
     _check_settings(directory, content["arguments"], options, arguments_class, processes, "made")
     check_inputs(directory, content.get("corpus") or content, specification)
     return True

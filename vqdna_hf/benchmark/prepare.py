@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaske
 from ..baselines.tokenizers import character_tokenizer
 from ..baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from ..checkpoints import resolve_checkpoint
-from ..files import put_directory, read_json, write_json
+from ..files import read_json, replacing_directory, write_json
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
 from ..training.pretrain import build_model, pretrain
@@ -204,10 +203,8 @@ def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Pat
     if options["kind"] == "bpe" and not options.get("file"):
         options["corpus"] = str(make_corpus(specification, output))
     if PartialState().is_main_process:
-        partial = directory.with_name(f"{directory.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        write_baseline_tokenizer(BaselineTokenizerArguments(output=str(partial), **options))
-        put_directory(partial, directory)
+        with replacing_directory(directory) as partial:
+            write_baseline_tokenizer(BaselineTokenizerArguments(output=str(partial), **options))
     PartialState().wait_for_everyone()
 
 
@@ -224,13 +221,11 @@ def _untrained(options: dict, vocabulary: Path, directory: Path):
         else:
             preset = options.get("preset", PretrainArguments.preset)
             model = TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(preset, tokenizer=tokenizer))
-        partial = directory.with_name(f"{directory.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
         settings = {name: options.get(name, getattr(PretrainArguments, name)) for name in _INITIALIZING}
-        write_json(partial / UNTRAINED, {**settings, "max_steps": 0})
-        put_directory(partial, directory)
+        with replacing_directory(directory) as partial:
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+            write_json(partial / UNTRAINED, {**settings, "max_steps": 0})
     PartialState().wait_for_everyone()
 
 
@@ -245,5 +240,5 @@ def weights_digest(directory: Path) -> str | None:
 
 
 def _stable(path: Path) -> bytes:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     return json.dumps({k: v for k, v in content.items() if k != "transformers_version"}, sort_keys=True).encode()

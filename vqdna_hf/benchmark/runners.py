@@ -1,6 +1,5 @@
 """One cell of a benchmark: a model, adapted to a task with one seed at every point of a grid, chosen on dev."""
 
-import json
 import logging
 import shutil
 from collections import OrderedDict
@@ -19,7 +18,7 @@ from ..analysis.linear_probe import LinearProbe
 from ..baselines.cnn import CNN_TRAINING
 from ..baselines.kmer_regression import KmerRegression
 from ..data.tasks import REGRESSION, SPLITS, TaskInfo
-from ..files import write_json
+from ..files import read_record, write_json
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids
 from ..training.arguments import FinetuneArguments
@@ -118,7 +117,7 @@ def run_points(
                 write_json(record, {**vars(outcome), "predictions": outcome.predictions.tolist()})
                 shutil.rmtree(work / f"point-{number}", ignore_errors=True)
             PartialState().wait_for_everyone()
-        content = json.loads(record.read_text(encoding="utf-8"))
+        content = read_record(record, {"dev": dict, "predictions": list})
         outcomes.append(Outcome(**{**content, "predictions": np.asarray(content["predictions"])}))
     scores = [outcome.dev[task.metric] for outcome in outcomes]
     return int(np.argmax(scores)), outcomes

@@ -1,10 +1,9 @@
 """The tables of a benchmark: from its cells to Markdown, LaTeX and JSON."""
 
-import json
 import os
 from pathlib import Path
 
-from ..files import write_file
+from ..files import as_json, write_file
 from .aggregate import summarize
 from .detail_tables import difference_tables, interval_table, selection_table
 from .latex import PREAMBLE, table_to_latex
@@ -80,7 +79,7 @@ def write_tables(
     texts = {
         "tables.md": markdown,
         "tables.tex": tables_to_latex(tables),
-        "tables.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        "tables.json": as_json(content, indent=1, ensure_ascii=False) + "\n",
     }
     directory = Path(output)
     for name, text in texts.items():

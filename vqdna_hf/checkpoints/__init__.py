@@ -6,6 +6,8 @@
 from os import PathLike, fspath
 from pathlib import Path
 
+from ..model_files import check_model_files
+
 
 DEFAULT_CHECKPOINT = "vqdna-hrq-small"
 _FOLDER = Path(__file__).resolve().parent
@@ -47,8 +49,12 @@ def resolve_checkpoint(place: str | PathLike) -> str:
 
     Returns:
         The checkpoint's directory if the name is that of one, else the value as it is.
+
+    Raises:
+        ValueError: the directory's JSON files cannot be read as what they are called; see `check_model_files`.
     """
     place = fspath(place)
+    check_model_files(place)
     return checkpoint(place) if place in list_checkpoints() and not Path(place).is_dir() else place
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
+from ..files import read_json
 from .tasks import REGRESSION, SINGLE_LABEL
 
 
@@ -164,11 +165,7 @@ def own_classes(directory: str | Path) -> tuple[str, ...]:
     path = Path(directory) / TASK_FILE
     if not path.is_file():
         return ()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}. Write the task again.") from error
-    classes = content.get("classes", []) if isinstance(content, dict) else None
+    classes = read_json(path, advice="Write the task again.").get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError(f"{path} should hold an object with 'classes', a list of names. Write the task again.")
     return tuple(classes)

@@ -383,6 +383,8 @@ class Corpus:
             return datasets.load_dataset("parquet", data_files={name: files}, split=name)
         except (pa.ArrowException, DatasetGenerationError) as error:
             reason = error.__cause__ or error
+            if isinstance(reason, OSError) and reason.errno:  # of the disk with the cache, and not of the corpus
+                raise reason from error
             raise CorpusError(f"The split {name} of {self.directory} cannot be read ({reason}). {_AGAIN}") from error
 
     def check_fingerprint(self, fingerprint: str) -> None:

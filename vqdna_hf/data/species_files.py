@@ -8,12 +8,11 @@ Positions are 0-based and half-open, in bases.
 
 import json
 import logging
-import tempfile
 from os import PathLike
 from pathlib import Path
 
 from ..arguments import SpeciesTaskArguments
-from ..files import put_directory
+from ..files import read_json, remove, replacing_directory, restore_directory, write_json
 from .catalogue import TASK_FILE
 from .species import SpeciesPlan, batch_rows, plan_species_task, read_windows
 from .tasks import SPLITS, TaskDataError
@@ -38,22 +37,22 @@ def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: s
     if file_format not in FORMATS:
         raise ValueError(f"There is no format {file_format!r}; choose one of {', '.join(FORMATS)}.")
     output, length = Path(output), plan.info["length"]
+    restore_directory(output)
     if file_format == "auto":
         file_format = "csv" if length <= _LONGEST_CSV else "parquet"
     info = plan.info | {"format": file_format}
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         _check_same(output, info)
         return output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as temporary:
-        task, cache = Path(temporary) / "task", Path(temporary) / "cache"
-        task.mkdir()
+    with replacing_directory(output) as task:
+        cache = task / ".cache"
         splits = read_windows(plan, cache)
         for split in SPLITS:
             write = splits[split].to_csv if file_format == "csv" else splits[split].to_parquet
             write(str(task / f"{split}.{file_format}"), batch_size=batch_rows(length))
-        (task / TASK_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-        put_directory(task, output)
+        write_json(task / TASK_FILE, info, indent=1)
+        del splits
+        remove(cache)
     return output
 
 
@@ -61,13 +60,9 @@ def _check_same(output: Path, info: dict):
     path = output / TASK_FILE
     if not path.is_file():
         raise TaskDataError(f"{output} is not empty and holds no {TASK_FILE}. Give the task a directory of its own.")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TaskDataError(f"{path} cannot be read: {error}. Write the task to another directory.") from error
+    found = read_json(path, TaskDataError, "cannot be read", "Write the task to another directory.")
     # through JSON, so that tuples and numbers compare as they were written
     wanted = json.loads(json.dumps(info))
-    found = found if isinstance(found, dict) else {}
     different = [key for key in wanted if found.get(key) != wanted[key]]
     if different:
         raise TaskDataError(

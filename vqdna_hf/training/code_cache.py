@@ -140,6 +140,7 @@ def _read(path: Path, header: dict[str, str], sequences: list[np.ndarray]) -> li
             rows, checksums = [], []
             for number in range(reader.num_record_batches):
                 batch = reader.get_batch(number)
+                batch.validate(full=True)
                 ids, places = batch.column(0).values.to_numpy(), batch.column(0).offsets.to_numpy()
                 rows.extend(ids[start:end] for start, end in zip(places[:-1], places[1:]))
                 checksums.extend(batch.column(1).to_pylist())

@@ -1,7 +1,6 @@
 """Stage 3 for any other model of transformers: token ids of its own tokenizer, the same training, the same files."""
 
 import contextlib
-import json
 import logging
 import time
 from pathlib import Path
@@ -15,7 +14,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
 from ..data import load_task_files
-from ..files import save_pretrained, write_json
+from ..files import read_json, save_pretrained, write_json
+from ..model_files import check_model_files
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
@@ -52,12 +52,13 @@ _UNDECLARED = {"deberta": "cls_dropout", "deberta-v2": "cls_dropout"}
 
 def is_other_model(source: str) -> bool:
     """Whether a directory, or else a repository of the Hub, holds a model that is none of ours."""
+    check_model_files(source)
     path = Path(source) / "config.json"
     if not Path(source).is_dir():
         return "/" in source and not source.startswith(("/", "."))
     if not path.is_file():
         return False
-    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    kind = read_json(path).get("model_type")
     return kind not in (None, VQDNAConfig.model_type, VQDNACodecConfig.model_type)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from transformers import Trainer
 
+from ..files import share_weights
 from ..modeling.pretrained_vqdna import VQDNAPreTrainedModel
 
 
@@ -149,6 +150,11 @@ class LaunchedTrainer(Trainer):
         if fsdp_asked_for():
             self.optimizer, self.lr_scheduler = optimizers
         shard_encoder_only(self)
+
+    def _save(self, output_dir: str | None = None, state_dict=None):
+        """Save as the base class does, readable by whoever the umask lets read files."""
+        super()._save(output_dir, state_dict)
+        share_weights(output_dir or self.args.output_dir)
 
     def train(self, *args, **kwargs):
         """Train as the base class does, then gather the weights."""

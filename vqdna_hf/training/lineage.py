@@ -1,9 +1,9 @@
 """What a run was built on: the records of the vocabulary and of the encoder it started from, without machine paths."""
 
-import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..checkpoints import resolve_checkpoint
+from ..files import read_json
 
 
 # keys whose values are places on the machine, relative ones included
@@ -53,7 +53,7 @@ def _record(directory: str | Path, fingerprint: str) -> dict | None:
     path = Path(resolve_checkpoint(directory)) / "training.json"
     if not path.is_file():
         return None
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path)
     # a record that was copied along from elsewhere tells nothing about this vocabulary
     return without_paths(record) if record.get("fingerprint") == fingerprint else None
 

@@ -3,7 +3,6 @@
 The windows, their order and strands, the encoder and the optimizer are those of a run with a learned vocabulary.
 """
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 from ..baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, token_usage, tokenizer_kind
 from ..data import Corpus
 from ..files import read_json, save_pretrained, write_json
+from ..model_files import check_model_files
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from .arguments import PretrainArguments
 from .finite_weights import check_finite
@@ -55,7 +55,12 @@ class TokenPretrainTrainer(RecordingTrainer):
 
 
 def is_token_directory(directory: str) -> bool:
-    """Whether a directory holds an ordinary fast tokenizer, and not a learned vocabulary."""
+    """Whether a directory holds an ordinary fast tokenizer, and not a learned vocabulary.
+
+    Raises:
+        ValueError: see `check_model_files`.
+    """
+    check_model_files(directory)
     return (Path(directory) / "tokenizer.json").is_file()
 
 
@@ -131,7 +136,7 @@ def build_model(arguments: PretrainArguments, tokenizer: PreTrainedTokenizerFast
     if arguments.model is None:
         return TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(arguments.preset, tokenizer=tokenizer))
     path = Path(arguments.model) / "config.json"
-    kind = json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+    kind = read_json(path).get("model_type") if path.is_file() else None
     if kind != TokenEncoderConfig.model_type or not is_token_directory(arguments.model):
         raise ValueError(
             f"{arguments.model} holds no encoder over an ordinary vocabulary (its model_type is {kind!r}): give the "

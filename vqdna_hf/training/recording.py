@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ..files import read_json, write_json
+from ..files import check_output, read_json, write_json
 from ..hub.digests import with_digests
 from ..hub.model_card import write_card_of_run
 from .guarded_trainer import GuardedTrainer
@@ -115,6 +114,7 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
         ValueError: the directory holds a finished run, or an unfinished one and `resume` is false; or it cannot be
             written to.
     """
+    check_output(output)
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
     _check_writable(output)
@@ -191,15 +191,6 @@ def check_foreign_files(directory: Path, own: set[str]):
         raise ValueError(
             f"{directory} also holds {', '.join(foreign)}, which would be lost. Move what you want to keep."
         )
-
-
-def replace_directory(output: Path, partial: Path):
-    """Put the finished files in `partial` in the place of older ones, which stay until then."""
-    old = output.with_name(f"{output.name}.{os.getpid()}.old")
-    if output.exists():
-        os.replace(output, old)
-    os.replace(partial, output)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_same_run(output: Path, name: str, settings: dict, resume: bool):

@@ -1,6 +1,5 @@
 """Stage 2, first part, as a function: FASTA files in, a corpus of windows or the codes of whole contigs out."""
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from ..checkpoints import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoi
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
 from ..data.windows import check_windows
+from ..files import read_json
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import TokenizeArguments
@@ -114,7 +114,7 @@ def check_model_directory(directory: str):
 
 def _model_type(place: Path) -> str | None:
     path = place / "config.json"
-    return json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+    return read_json(path).get("model_type") if path.is_file() else None
 
 
 def load_tokenizer(directory: str) -> VQDNATokenizer:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback
 
+from ..files import replacing
 from .launched import fsdp_asked_for
 
 
@@ -82,7 +83,8 @@ class WeightAverage(TrainerCallback):
     def save_trained(self, directory: str | Path):
         """Write the weights as trained beside a model file that holds their average."""
         if self._average is not None:
-            save_file(self._copy(), Path(directory) / TRAINED_WEIGHTS)
+            with replacing(Path(directory) / TRAINED_WEIGHTS) as partial:
+                save_file(self._copy(), partial)
 
     def load(self, checkpoint: str | Path):
         """Go on from a checkpoint, whose average the model has been loaded with."""

@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import os
-import shutil
 import time
 import warnings
 from importlib.metadata import version
@@ -13,10 +12,10 @@ import numpy as np
 
 from ...arguments import CodebookArguments
 from ...data.tasks import SINGLE_LABEL, SPLITS
-from ...files import read_json, write_json
+from ...files import check_fields, read_json, replacing_directory, restore_directory, write_json
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import ids_to_bases
-from ...training.recording import check_foreign_files, package_versions, replace_directory
+from ...training.recording import check_foreign_files, package_versions
 from ...training.tokenize import load_tokenizer
 from ..audit import Rows, shortcut_scores
 from .information import word_information
@@ -58,14 +57,8 @@ def codebook(arguments: CodebookArguments) -> dict:
         "seconds": round(time.time() - started, 1),
         "versions": package_versions() | {name: version(name) for name in _NEEDED.values()},
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir()
+    with replacing_directory(output) as partial:
         _write(report, partial)
-        replace_directory(output, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     logger.info("The codebook is in %s: open index.html", output)
     return report
 
@@ -175,11 +168,13 @@ def _check_arguments(arguments: CodebookArguments):
 
 def _check_output(output: Path, overwrite: bool):
     """Make sure that the output is new, or a result that may be replaced."""
+    restore_directory(output)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not (output / RECORD).is_file():
         raise ValueError(f"{output} exists and was not written by `vqdna codebook`. Choose another --output.")
     record = read_json(output / RECORD)
+    check_fields(record, {"files": list, "arguments": dict}, output / RECORD, needed=False)
     if not overwrite:
         made = record.get("arguments", {})
         raise ValueError(

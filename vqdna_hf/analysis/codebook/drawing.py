@@ -14,6 +14,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D, Bbox
 
+from ...files import write_file
+
 
 _RESOLUTION = 180
 
@@ -146,5 +148,5 @@ def write_figure(draw, report: dict, stem: Path) -> bytes:
     """Write `stem.png` and `stem.svg`, for light pages, and return the bytes of the first."""
     images = {kind: render(draw, report, LIGHT, kind) for kind in ("png", "svg")}
     for kind, image in images.items():
-        stem.with_suffix(f".{kind}").write_bytes(image)
+        write_file(stem.with_suffix(f".{kind}"), image)
     return images["png"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from ...files import write_file
 from . import words
 from .drawing import DARK, LIGHT, class_colours, render
 from .figures import draw_base_change, draw_logos, draw_map, draw_strand, draw_usage, draw_words
@@ -59,7 +60,7 @@ def write_page(report: dict, path: Path, images: dict[str, bytes]):
         verdict=words.label_verdict(report),
         colours=list(zip(classes, class_colours(len(classes), LIGHT), class_colours(len(classes), DARK))),
     )
-    path.write_text(page, encoding="utf-8")
+    write_file(path, page.encode())
 
 
 def _data_uri(image: bytes) -> str:
