@@ -89,6 +89,45 @@ def check_input_ids(module: nn.Module, ids: torch.Tensor, vocab_size: int):
         )
 
 
+def check_layout(ids: torch.Tensor, attention_mask: torch.Tensor | None):
+    """Refuse ids that are no batch of rows, and a mask of other rows: both would be spread over each other.
+
+    Raises:
+        ValueError: names the shapes.
+    """
+    if is_recorded():
+        return
+    if ids.ndim != 2:
+        raise ValueError(
+            f"The ids have the shape {tuple(ids.shape)}, but models take (batch_size, length): one row a sequence."
+        )
+    if isinstance(attention_mask, torch.Tensor) and attention_mask.ndim <= 2 and attention_mask.shape != ids.shape:
+        raise ValueError(
+            f"attention_mask has the shape {tuple(attention_mask.shape)}, but the ids {tuple(ids.shape)}: give one "
+            "value per position, 0 at padding."
+        )
+
+
+def check_code_labels(module: nn.Module, labels: torch.Tensor, vocab_size: int):
+    """Refuse labels that are no ids: taken modulo the codebook sizes, they would be those of other codes.
+
+    Args:
+        labels (`torch.LongTensor` of shape `(b, l)`): ids of the vocabulary, -100 where there is nothing to predict.
+
+    Raises:
+        ValueError: names the label and the size.
+    """
+    check_whole_numbers("labels", labels)
+    if not may_look(module, f"code labels, training={module.training}", labels):
+        return
+    wrong = labels[(labels != -100) & ((labels < 0) | (labels >= vocab_size))]
+    if wrong.numel():
+        raise ValueError(
+            f"labels hold {int(wrong[0])}, but labels are ids of the vocabulary of {vocab_size}, or -100 where there "
+            "is nothing to predict. Take them from the tokenizer that was saved with the model."
+        )
+
+
 def check_label_shape(name: str, labels: torch.Tensor, shape: torch.Size):
     """Refuse labels of another shape than the batch: they would fall on other positions.
 
@@ -173,8 +212,10 @@ def wanted_outputs(config: PreTrainedConfig, encoder: PreTrainedModel, kwargs: d
 
 
 __all__ = [
+    "check_code_labels",
     "check_input_ids",
     "check_label_shape",
+    "check_layout",
     "check_length",
     "check_nucleotide_ids",
     "check_token_labels",

@@ -354,7 +354,7 @@ class VQDNAConfig(LabelledConfigMixin, PreTrainedConfig):
         encoder = encoder_config_from_preset(name)
         nearest = name.removesuffix("-local").removesuffix("-conv")
         codec = VQDNACodecConfig.from_preset(nearest if nearest in CODEC_PRESETS else "paper-vq")
-        return cls(codec_config=codec_config or codec, encoder_config=encoder, **overrides)
+        return cls(codec_config=codec if codec_config is None else codec_config, encoder_config=encoder, **overrides)
 
     def validate_architecture(self):
         """Check the rules that tie fields together.

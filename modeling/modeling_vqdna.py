@@ -13,7 +13,15 @@ from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOut
 from transformers.utils import can_return_tuple, logging
 
 from .attention_vqdna import BLOCK_LOCAL  # noqa: F401 (the import makes it known to transformers)
-from .checks_vqdna import check_input_ids, check_label_shape, check_length, check_token_labels, wanted_outputs
+from .checks_vqdna import (
+    check_code_labels,
+    check_input_ids,
+    check_label_shape,
+    check_layout,
+    check_length,
+    check_token_labels,
+    wanted_outputs,
+)
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from .heads_vqdna import (
     VQDNAClassificationHead,
@@ -153,14 +161,16 @@ class VQDNAModel(VQDNAPreTrainedModel):
             `BaseModelOutput` with `last_hidden_state` of shape `(batch_size, length, hidden_size)`.
 
         Raises:
-            ValueError: not exactly one of the three inputs is given, an id means nothing, the sequences are longer
-                than the encoder's learned positions, or attentions are asked of an implementation that does not give
-                them.
+            ValueError: not exactly one of the three inputs is given, ids or mask are of another shape, an id means
+                nothing, the sequences are longer than the encoder's learned positions, or attentions are asked of an
+                implementation that does not give them.
         """
         inputs = {"input_ids": input_ids, "nucleotide_ids": nucleotide_ids, "inputs_embeds": inputs_embeds}
         given = [name for name, value in inputs.items() if value is not None]
         if len(given) != 1:
             raise ValueError(f"Give exactly one of {', '.join(inputs)}, not {' and '.join(given) or 'none'}.")
+        if inputs_embeds is None:
+            check_layout(input_ids if nucleotide_ids is None else nucleotide_ids, attention_mask)
         nucleotide_ids = hide_padding(nucleotide_ids, attention_mask)
         if nucleotide_ids is not None and self.config.freeze_codec:
             input_ids, nucleotide_ids = self.encode_nucleotides(nucleotide_ids), None
@@ -245,7 +255,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
             [`VQDNAMaskedLMOutput`], or a tuple if `return_dict=False`.
 
         Raises:
-            ValueError: as [`VQDNAModel`], or labels of another shape than the inputs.
+            ValueError: as [`VQDNAModel`], labels of another shape than the inputs, or that are no ids.
         """
         base_targets = renamed_argument(kwargs, "base_labels", "base_targets", base_targets)
         masked_positions_only = renamed_argument(
@@ -263,6 +273,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
             logits, base_logits = logits[: chosen.numel()], base_logits[: chosen.numel()]
         level_losses = base_loss = None
         if labels is not None:
+            check_code_labels(self, labels, self.config.vocab_size)
             level_losses = self.level_losses(_rows(logits, chosen), labels.flatten().index_select(0, chosen))
         if base_targets is not None:
             base_loss = row_cross_entropy(_rows(base_logits, chosen), base_targets.flatten().index_select(0, chosen))
