@@ -142,7 +142,6 @@ MODEL_CALLS: dict[str, Callable] = {
     "one axis": lambda model: model(input_ids=torch.tensor([2, 5, 3])),
     "three axes": lambda model: model(input_ids=torch.ones(1, 2, 3, dtype=torch.long)),
     "another mask": lambda model: model(input_ids=ids(2, 5, 3), attention_mask=torch.ones(1, 7)),
-    "text": lambda model: model(input_ids="ACGT"),
     "another size": lambda model: model.resize_token_embeddings(7),
 }
 
