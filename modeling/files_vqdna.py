@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-# beside NAME: NAME.PID.partial, which a process is writing or was killed over, and NAME.PID.old, which it replaces
-_LEFTOVER = re.compile(r"\.?(?P<name>.+?)(\.(?P<pid>\d+))?\.(partial|old|tmp)")
+# beside NAME: NAME.PID.partial, which a process is writing or was killed over, and NAME.PID.old, which it replaces;
+# earlier versions wrote NAME.partial and .NAME.tmp. A user's NAME.old and NAME.20241130.old (no PID) are none.
+_LEFTOVER = re.compile(
+    r"(?P<name>.+?)\.(?P<pid>[1-9]\d{0,6})\.(partial|old)|(?P<bare>.+)\.partial|\.(?P<hidden>.+)\.tmp"
+)
+_LARGEST_PID = 1 << 22
 # after this many seconds nobody is still writing, whatever process has the number by now
 _ABANDONED = 86_400
 
@@ -24,7 +28,9 @@ def partial_path(path: Path, kind: str = "partial") -> Path:
 def leftover_of(name: str) -> str | None:
     """The name of the file or directory that one in the middle of its writing is to become; `None` for another."""
     match = _LEFTOVER.fullmatch(name)
-    return match and match["name"]
+    if match is None or int(match["pid"] or 0) > _LARGEST_PID:
+        return None
+    return match["name"] or match["bare"] or match["hidden"]
 
 
 def leftovers(path: Path) -> list[Path]:
@@ -67,7 +73,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     # `/dev/stdout` is a regular file where a shell has redirected it, and still no file to put another in place of
-    if os.fspath(path).startswith(("/dev/", "/proc/")) or (path.exists() and not path.is_file()):
+    device = os.fspath(path).startswith(("/dev/", "/proc/")) and not os.fspath(path).startswith("/dev/shm/")
+    if device or (path.exists() and not path.is_file()):
         yield path
         return
     path = Path(os.path.realpath(path))

@@ -24,7 +24,8 @@ from .modeling.files_vqdna import (
 _LARGEST_JSON = 1 << 28
 # nesting that no file of ours has; far below what the interpreter can follow
 _DEEPEST_JSON = 100
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+# a string is read on to its end, or to the file's: to try again at each quote in it would take a time of their square
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _REMEDY = "Write it again, or copy it from where it is whole."
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a whole number"}
 _KINDS |= {float: "a number", type(None): "null"}
