@@ -15,7 +15,6 @@ from pathlib import Path
 _LEFTOVER = re.compile(
     r"(?P<name>.+?)\.(?P<pid>[1-9]\d{0,6})\.(partial|old)|(?P<bare>.+)\.partial|\.(?P<hidden>.+)\.tmp"
 )
-_LARGEST_PID = 1 << 22
 # after this many seconds nobody is still writing, whatever process has the number by now
 _ABANDONED = 86_400
 
@@ -28,9 +27,7 @@ def partial_path(path: Path, kind: str = "partial") -> Path:
 def leftover_of(name: str) -> str | None:
     """The name of the file or directory that one in the middle of its writing is to become; `None` for another."""
     match = _LEFTOVER.fullmatch(name)
-    if match is None or int(match["pid"] or 0) > _LARGEST_PID:
-        return None
-    return match["name"] or match["bare"] or match["hidden"]
+    return match and (match["name"] or match["bare"] or match["hidden"])
 
 
 def leftovers(path: Path) -> list[Path]:

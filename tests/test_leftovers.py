@@ -8,7 +8,7 @@ from vqdna_hf import files
 from vqdna_hf.files import leftover_of, read_json, remove_leftovers, replacing, replacing_directory, restore_directory
 
 
-@pytest.mark.parametrize("name", ["run.old", "run.tmp", ".run.old", "run.20241130.old", "run.9999999.partial"])
+@pytest.mark.parametrize("name", ["run.old", "run.tmp", ".run.old", "run.20241130.old", "run.20241130.partial"])
 def test_backup_of_a_user_is_neither_removed_nor_put_back(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / name / "precious.txt").write_text("mine")

@@ -21,6 +21,7 @@ from vqdna_hf.data import (
     write_corpus,
     write_genome_codes,
 )
+from vqdna_hf.data import corpus as corpus_module
 from vqdna_hf.data.shards import PARQUET_OPTIONS, identity_metadata, is_whole, shard_record
 
 
@@ -137,6 +138,29 @@ def test_lost_and_cut_shards_of_a_finished_corpus_are_made_again(genomes, tmp_pa
     tokenizer = EchoTokenizer()
     write(genomes, tmp_path, tokenizer=tokenizer, **CODES).verify()
     assert tokenizer.windows == 2 and path.read_bytes() == whole
+
+
+def test_a_slow_process_of_a_launch_leaves_the_repair_to_the_first(genomes, tmp_path, monkeypatch):
+    """It looks at the shards before the first process has made them again, and goes on when that has finished."""
+    expected = write(genomes, tmp_path, tokenizer=EchoTokenizer(), **CODES).manifest
+    (tmp_path / "train" / "shard-00001.parquet").write_bytes(b"PAR1")
+    look, mended = corpus_module.complaint, []
+
+    def look_slowly(*args, **kwargs):
+        found = look(*args, **kwargs)
+        if found and not mended:
+            mended.append(found)
+            write(genomes, tmp_path, tokenizer=EchoTokenizer(), place=(0, 2), **CODES)
+        return found
+
+    def wait_a_little(finished):
+        assert any(finished() for _ in range(5)), "waits for ever"
+
+    monkeypatch.setattr(corpus_module, "complaint", look_slowly)
+    monkeypatch.setattr(corpus_module, "wait_until", wait_a_little)
+    slow = EchoTokenizer()
+    assert write(genomes, tmp_path, tokenizer=slow, place=(1, 2), **CODES).manifest == expected
+    assert mended and slow.windows == 0
 
 
 def test_another_shard_in_a_shards_place_is_refused(genomes, tmp_path):

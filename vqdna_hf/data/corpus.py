@@ -131,8 +131,12 @@ def write_corpus(
     if place[0]:
         wait_until((output / MANIFEST).exists)
     found = _begin(output, manifest)
-    if found.get("complete") and not _wrong_shards(output, found):
-        return Corpus.load(output)
+    if found.get("complete") or found.get(RECORDS):
+        if place[0]:  # what is lost of a corpus that was finished, the first process makes again, alone
+            wait_until(lambda: _is_there(output))
+        if place[0] or (found.get("complete") and not _wrong_shards(output, found)):
+            return Corpus.load(output)
+        place = (0, 1)
     total = sum(genome.total_bases for genome in genomes.values())
     with (
         tqdm(
@@ -158,15 +162,25 @@ def write_corpus(
     return Corpus.load(output)
 
 
-def _wrong_shards(output: Path, manifest: dict) -> list[str]:
-    """What is wrong with the shards of a finished corpus; then its manifest says that it is unfinished."""
+def _is_there(output: Path) -> bool:
+    """Whether the first process has finished, and nothing is lost of what it wrote."""
+    manifest = _read_manifest(output / MANIFEST)
+    return bool(manifest.get("complete")) and next(_complaints(output, manifest), None) is None
+
+
+def _complaints(output: Path, manifest: dict) -> Iterator[str]:
+    """What is wrong with the shards of a finished corpus, one after the other."""
     _check_manifest(output / MANIFEST, manifest)
-    wrong = []
     for split, counts in manifest["splits"].items():
         for number in range(counts["shards"]):
             path = _shard_path(output / split, number)
             if found := complaint(path, None, known_record(manifest, split, number), whole=True):
-                wrong.append(f"{path} {found}")
+                yield f"{path} {found}"
+
+
+def _wrong_shards(output: Path, manifest: dict) -> list[str]:
+    """What is wrong with the shards of a finished corpus; then its manifest says that it is unfinished."""
+    wrong = list(_complaints(output, manifest))
     if wrong:
         logger.warning("Written again: %s", "; ".join(wrong))
         write_json(output / MANIFEST, manifest | {"complete": False})
