@@ -4,6 +4,7 @@ import difflib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 
@@ -119,6 +120,8 @@ def _quiet():
     for noisy in ("httpx", "httpx2", "datasets", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     transformers_logging.set_verbosity_warning()
+    # peft 0.21 reads an attribute that transformers has renamed, which nobody who types a command can change
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def _read_command(argv: list[str]) -> str:

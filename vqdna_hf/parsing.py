@@ -76,7 +76,12 @@ class OptionParser(OneLineParser):
         words = [_as_typed(word) for word in words]
         words = _joined(named_words(self.arguments_class, words))
         self._check_names(words)
-        return self.arguments_class(**vars(self.parse_args(words)))
+        values, left = self.parse_known_args(words)
+        if left:
+            places = _places(self.arguments_class)
+            hint = f"; {places} come first, before the options" if places else "; its options have names"
+            self.error(f"unrecognized arguments: {' '.join(left)}{hint}")
+        return self.arguments_class(**vars(values))
 
     def _check_names(self, words: list[str]):
         """Refuse unknown options with the nearest known ones, and options that are given twice."""
@@ -88,7 +93,7 @@ class OptionParser(OneLineParser):
                 continue
             if name not in self._option_string_actions:
                 near = difflib.get_close_matches(name, list(self._option_string_actions), n=3)
-                begun = [known for known in self._option_string_actions if known.startswith(name)]
+                begun = [known for known in self._option_string_actions if name != "--" and known.startswith(name)]
                 hint = f"; did you mean {' or '.join(begun or near)}?" if begun or near else ""
                 self.error(f"there is no option {name}{hint}")
             if equals and not value:

@@ -5,6 +5,7 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_benchmark import MODELS, write_benchmark
 
@@ -15,6 +16,7 @@ from vqdna_hf.benchmark.specification import read_specification
 from vqdna_hf.benchmark.tasks import CARVED, load_tasks
 from vqdna_hf.data import load_task_files
 from vqdna_hf.data.catalogue import get_task
+from vqdna_hf.data.tasks import carve_dev
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 
 
@@ -51,6 +53,13 @@ def test_one_dev_split_for_all_who_read_a_task(files, caplog):
     assert 0 < len(splits["dev"]) < 20
     assert (tasks["eep/k562"].carved, tasks["own"].carved) == (CARVED, None)
     assert "eep/k562: there is no dev split" in caplog.text
+    assert caplog.text.count("add a dev file") == caplog.text.count("there is no dev split")
+
+
+def test_only_a_small_dev_split_is_called_one(caplog):
+    rows = [np.full(40, number, dtype=np.uint16) for number in range(1000)]
+    assert 70 < carve_dev(rows, "train.csv").sum() < 130
+    assert "there is no dev split" in caplog.text and "add a dev file" not in caplog.text
 
 
 def test_cells_of_another_dev_split_are_refused(files, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_results_that_do_not_belong_together_are_refused(second, message):
         (result(fingerprint="a" * 32), "of the vocabulary a{32}, but .* has f{32}"),
         (result(mode="end-to-end", encoder={"fingerprint": "a" * 32}), "of the vocabulary a{32}"),
         ({"task": "mouse/3"}, "has no mode, seed, metric, dev, test"),
-        ([], "holds list"),
+        ([], "holds no JSON object: it is a list"),
     ],
 )
 def test_results_of_another_vocabulary_are_refused(encoder, tmp_path, content, message):

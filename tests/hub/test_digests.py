@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import vqdna_hf
 from vqdna_hf.cli import main
 from vqdna_hf.hub import verification
 from vqdna_hf.hub.digests import check_digests, renew_digests, weight_digests, with_digests
@@ -111,3 +112,15 @@ def test_weights_that_are_not_finite_do_not_pass(directories, tmp_path, part):
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match="not finite|damaged"):
         verification.check_model(str(directory), {})
+
+
+def test_the_record_of_a_checkpoint_of_the_package_is_not_renewed(tmp_path, capsys):
+    record = Path(vqdna_hf.checkpoint()) / "training.json"
+    before = record.read_bytes()
+    try:
+        words = ["card", "vqdna-hrq-small", "--output", str(tmp_path / "card.md"), "--renew-digests"]
+        assert main(words) == 2
+        assert "comes with the package" in capsys.readouterr().err
+        assert record.read_bytes() == before
+    finally:
+        record.write_bytes(before)

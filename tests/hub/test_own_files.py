@@ -104,12 +104,21 @@ def test_links_within_the_directory_and_to_it_are_fine(copy, tmp_path):
     assert not [path for path in (tmp_path / "staged").iterdir() if path.is_symlink()]
 
 
-def test_a_link_to_itself_is_named(copy):
+@pytest.mark.parametrize("target", ["LICENSE", "nowhere", "../nowhere", "/nowhere"])
+def test_a_link_to_nothing_is_named(copy, target):
     directory = copy("model")
-    (directory / "LICENSE").symlink_to("LICENSE")
-    with pytest.raises(ValueError, match="LICENSE is a symbolic link that leads back to itself"):
+    (directory / "LICENSE").symlink_to(target)
+    with pytest.raises(ValueError, match="LICENSE is a symbolic link that leads nowhere"):
         check_inside(directory, "LICENSE")
     assert "LICENSE" in refused(directory)
+
+
+@pytest.mark.parametrize("name", ["onnx/export.json", "onnx/model.onnx"])
+def test_a_folder_that_links_to_nothing_is_named(copy, name):
+    directory = copy("model")
+    (directory / "onnx").symlink_to("onnx")
+    with pytest.raises(ValueError, match="onnx is a symbolic link that leads nowhere"):
+        check_inside(directory, name)
 
 
 def test_a_benchmark_outside_the_directory_is_refused(copy):

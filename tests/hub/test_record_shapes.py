@@ -128,3 +128,18 @@ def test_publish_names_the_file_of_the_directory(directories, tmp_path, capsys):
     (directory / "results.json").write_text(json.dumps(changed(RESULT, "metric", GONE)))
     assert main(["publish", str(directory), "me/model", "--dry-run"]) == 2
     assert f"{directory / 'results.json'} has no metric" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [[], None])
+def test_a_configuration_without_architectures_makes_a_card(directory, names):
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": names}))
+    assert "mouse/3" in render_model_card(directory).text
+
+
+@pytest.mark.parametrize("name", ["results", "training", "card"])
+def test_json_nested_without_end_is_refused(directory, name):
+    path = directory / f"{name}.json"
+    path.write_text('{"a":' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(ValueError, match=f"{name}.json.*nested"):
+        render_model_card(directory)

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 # one sequence in this many goes to a dev split that is carved out of train
 _CARVE = 10
+# rows of a carved dev split below which it is said that it decides little
+_FEW = 20
 # classes are exact in 64-bit floating point up to here
 _MOST_CLASSES = 2**53
 _MOST_BASES = 2**31 - 1
@@ -288,9 +290,10 @@ def carve_dev(sequences: list[np.ndarray], where: str) -> np.ndarray:
     dev = hashes <= max(np.uint64((2**64 - 1) // _CARVE), hashes.min())
     if dev.all():
         raise TaskDataError(f"{where} has too few different sequences to take a dev split from. Add a dev file.")
+    few = " So few hardly tell one epoch from another: add a dev file." if dev.sum() < _FEW else ""
     logger.warning(
-        "%s: there is no dev split; %d of the %d train rows, chosen by a hash of the sequence, are the dev split.",
-        where, dev.sum(), dev.size,
+        "%s: there is no dev split; %d of the %d train rows, chosen by a hash of the sequence, are the dev split.%s",
+        where, dev.sum(), dev.size, few,
     )  # fmt: skip
     return dev
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from ..files import read_json
 from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..training.lineage import without_paths
@@ -157,7 +158,7 @@ def _content(directory: Path, name: str, records: dict[str, dict]) -> dict:
     if name in records:
         return without_paths(json.loads(json.dumps(records[name])))
     path = directory / name
-    return without_paths(_read_json(path)) if path.is_file() else {}
+    return without_paths(read_json(path)) if path.is_file() else {}
 
 
 def _lineage(kind: str, training: dict, results: list[dict]) -> tuple[dict, dict]:
@@ -185,7 +186,7 @@ def kind_of(files: dict[str, dict], directory: Path) -> str:
     if files["probe"]:
         return "probe"
     if config.get("model_type") == VQDNAConfig.model_type:
-        return "classifier" if config.get("architectures", [None])[0] in _CLASSIFIERS else "encoder"
+        return "classifier" if set(config.get("architectures") or []) & set(_CLASSIFIERS) else "encoder"
     if config.get("model_type") == _CODEC or (files["codec_config"] and not config):
         return "vocabulary"
     raise ValueError(
@@ -194,18 +195,8 @@ def kind_of(files: dict[str, dict], directory: Path) -> str:
     )
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); write or copy it again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds {type(content).__name__} and not a JSON object; write or copy it again.")
-    return content
-
-
 def _read_result(path: Path) -> dict:
-    result = without_paths(_read_json(path))
+    result = without_paths(read_json(path))
     check_record(result, "results", path)
     return result
 
@@ -260,7 +251,7 @@ def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
     path = check_inside(directory, notes["file"])
     if not path.is_file():
         raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
-    content = without_paths(_read_json(path))
+    content = without_paths(read_json(path))
     check_shape(content, SCORES, path)
     return read_benchmark(directory, notes, content)
 
@@ -274,7 +265,7 @@ def _codec(files: dict[str, dict]) -> VQDNACodecConfig | None:
 def _base_model(directory: Path, records: dict[str, dict]) -> str | None:
     """The repository that an adapter names as its base; a directory on the machine is nobody else's business."""
     path = directory / "adapter_config.json"
-    settings = records.get(path.name) or (_read_json(path) if path.is_file() else {})
+    settings = records.get(path.name) or (read_json(path) if path.is_file() else {})
     base = settings.get("base_model_name_or_path")
     return base if base and _REPO_ID.fullmatch(base) and not Path(base).exists() else None
 

@@ -51,6 +51,10 @@ def card(arguments: CardArguments) -> Path:
     """
     directory = resolve_with_output(arguments.directory, arguments.output)
     if arguments.renew_digests:
+        if Path(directory) != Path(arguments.directory):
+            raise ValueError(
+                f"{arguments.directory} comes with the package, where nothing is written: leave out --renew-digests."
+            )
         renew_digests(Path(directory))
     check_digests(Path(directory))
     path = write_model_card(directory, arguments.results, output=arguments.output)

@@ -1,5 +1,6 @@
 """Files of a directory that is going to be published: they lie in it, whatever a name in a file or a link says."""
 
+import os
 from pathlib import Path
 
 
@@ -29,11 +30,12 @@ def check_inside(directory: Path, name: str) -> Path:
     Raises:
         ValueError: a link, or `..` in the name, leads out of the directory or nowhere.
     """
-    path = directory / name
-    try:
-        real, root = path.resolve(), directory.resolve()
-    except (OSError, RuntimeError):  # the latter until Python 3.12
-        raise ValueError(f"{path} is a symbolic link that leads back to itself. Put the file itself there.") from None
+    path, root = directory / name, Path(os.path.realpath(directory))
+    # subtle: a path with `..` is looked at as it is written, and not through the link before the dots
+    for place in (path, *path.parents[: len(Path(name).parts) - 1]):
+        if place.is_symlink() and not os.path.exists(place):
+            raise ValueError(f"{place} is a symbolic link that leads nowhere. Put the file itself there.")
+    real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
         raise ValueError(
             f"{path} leads to {real}, outside of {root}, and files from elsewhere are not published. Put a copy of "

@@ -11,6 +11,7 @@ from huggingface_hub import metadata_load, try_to_load_from_cache
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
+from ..files import read_json
 from ..modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 from ..training.lineage import without_paths
 from .digests import check_digests
@@ -285,21 +286,6 @@ def license_text() -> str:
     except PackageNotFoundError:
         found = None
     return found or (Path(__file__).resolve().parents[2] / "LICENSE").read_text(encoding="utf-8")
-
-
-def read_json(path: Path) -> dict:
-    """The JSON object in a file.
-
-    Raises:
-        ValueError: it holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); save it again.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {type(values).__name__} and not a JSON object; save it again.")
-    return values
 
 
 def _write_json(path: Path, values: dict):

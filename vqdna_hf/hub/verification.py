@@ -132,7 +132,7 @@ def check_vocabulary(directory: str, trust: dict):
     config = transformers.AutoConfig.from_pretrained(directory, **trust)
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **trust)
     codec, report = transformers.AutoModel.from_pretrained(directory, output_loading_info=True, **trust)
-    _check_complete(config.architectures[0], report)
+    _check_complete((config.architectures or [type(codec).__name__])[0], report)
     _check_weights(codec)
     if codec.fingerprint() != tokenizer.vocabulary_fingerprint:
         raise ValueError(

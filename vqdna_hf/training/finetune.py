@@ -24,7 +24,7 @@ from .classifier import choose_metric, classifier_trainer, run_results, scores_o
 from .code_cache import both_strands
 from .cuts import Cut, cut_records, note_cut
 from .encoded_sequences import EncodedCollator, EncodedSequences
-from .finetune_tokens import add_adapters, finetune_tokens, is_other_model
+from .finetune_tokens import add_adapters, finetune_tokens, is_other_model, quiet_loading
 from .finite_weights import check_finite
 from .length_groups import by_length, is_worth_grouping
 from .lineage import encoder_record, vocabulary_record
@@ -125,18 +125,23 @@ def build_model(
     arguments: FinetuneArguments, info: TaskInfo, tokenizer: VQDNATokenizer
 ) -> VQDNAForSequenceClassification:
     """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
-    loaded = VQDNAForSequenceClassification.from_pretrained(
-        # an adapter records this path, and should find its model from any working directory
-        str(Path(resolve_checkpoint(arguments.model)).resolve()),
-        **task_labels(arguments, info),
-        problem_type=info.problem_type,
-        pooling=arguments.pooling,
-        pooling_bins=arguments.pooling_bins,
-        classifier_dropout=arguments.dropout,
-        strand_average=arguments.strand_average,
-        freeze_codec=arguments.mode != "end-to-end",
-        dtype=torch.float32,  # a step of an optimizer is lost in a weight of 16 bits
-    )
+    with quiet_loading():
+        loaded, report = VQDNAForSequenceClassification.from_pretrained(
+            # an adapter records this path, and should find its model from any working directory
+            str(Path(resolve_checkpoint(arguments.model)).resolve()),
+            **task_labels(arguments, info),
+            problem_type=info.problem_type,
+            pooling=arguments.pooling,
+            pooling_bins=arguments.pooling_bins,
+            classifier_dropout=arguments.dropout,
+            strand_average=arguments.strand_average,
+            freeze_codec=arguments.mode != "end-to-end",
+            output_loading_info=True,
+            dtype=torch.float32,  # a step of an optimizer is lost in a weight of 16 bits
+        )
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("classifier."))
+    if missing:
+        logger.warning("%s has no weights for %s: they begin at random.", arguments.model, ", ".join(missing))
     loaded.config.validate()  # transformers sets these fields behind the configuration's own checks
     loaded.check_tokenizer(tokenizer)
     check_finite(loaded, arguments.model)

@@ -81,7 +81,7 @@ def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **opti
     for name, value in head.items():
         if hasattr(config, name) or name in _UNDECLARED.values():
             setattr(config, name, value)
-    with _quiet_loading():
+    with quiet_loading():
         model = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, ignore_mismatched_sizes=True, **weights, **code
         )
@@ -118,7 +118,7 @@ def _check_dropout(model, arguments: FinetuneArguments):
 
 
 @contextlib.contextmanager
-def _quiet_loading():
+def quiet_loading():
     """No report of the new head's weights, which are missing from every pre-trained model."""
     library = logging.getLogger("transformers")
     level = library.level
