@@ -13,6 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassificatio
 import vqdna_hf
 from vqdna_hf.checkpoints import checkpoint, list_checkpoints
 from vqdna_hf.demo import simulate_contig
+from vqdna_hf.hub.digests import weight_digests
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 from vqdna_hf.training.lineage import without_paths
 
@@ -48,6 +49,12 @@ def test_the_decoder_gives_the_bases_back(name, kind):
         decoded = tokenizer.decode(tokenizer(bases)["input_ids"], skip_special_tokens=True)
         assert len(decoded) == length
         assert np.mean([a == b for a, b in zip(bases, decoded)]) >= 0.98
+
+
+@each_checkpoint
+def test_the_record_has_the_digests_of_the_weights(name):
+    record = json.loads((FOLDER / name / "training.json").read_text())
+    assert record["digests"] == weight_digests(FOLDER / name)
 
 
 @each_checkpoint

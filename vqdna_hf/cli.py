@@ -122,6 +122,8 @@ def _quiet():
     transformers_logging.set_verbosity_warning()
     # peft 0.21 reads an attribute that transformers has renamed, which nobody who types a command can change
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    # a network that calls all rows alike, as many do at first, has the score 0
+    warnings.filterwarnings("ignore", "A single label was found in 'y_true' and 'y_pred'", UserWarning)
 
 
 def _read_command(argv: list[str]) -> str:
