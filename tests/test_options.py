@@ -202,6 +202,14 @@ def test_wrong_words_are_one_line(capsys, words, said):
     assert left.value.code == 2 and said in printed and printed.count("\n") == 1 and "--help` says more" in printed
 
 
+@pytest.mark.parametrize(
+    "value", [10**400, -(10**400), float("inf"), float("nan")], ids=["1e400", "-1e400", "inf", "nan"]
+)
+def test_a_number_that_no_float_holds_is_refused(value):
+    with pytest.raises(ValueError, match="--learning-rate .*: must be a finite number"):
+        make("finetune", learning_rate=value)
+
+
 def test_what_may_be_typed_in_several_ways():
     def read(command, *words):
         return OptionParser(CLASSES[command], command, "").read(list(words))

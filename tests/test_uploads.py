@@ -54,13 +54,28 @@ def test_the_client_of_transformers_is_told_once():
 
 @pytest.mark.parametrize(
     "content",
-    [b"{}", b'{"model_type": "bert"}', b"{", b'["vqdna"]', b'{"model_type": ["vqdna"]}', b'{"note": "not vqdna"}'],
+    [
+        b"{}",
+        b'{"model_type": "bert"}',
+        b"{",
+        b'["vqdna"]',
+        b'{"model_type": ["vqdna"]}',
+        b'{"note": "not vqdna"}',
+        b'{"vqdna":' + b"[" * 100_000,
+    ],
+    ids=["nothing", "bert", "cut", "a list", "no text", "a note", "nested without end"],
 )
 def test_a_model_of_another_kind_is_sent_as_it_is(client, tmp_path, content):
     operations = [CommitOperationAdd("config.json", content), operation("README.md")]
     client.create_commit("me/bert", operations, commit_message="m", token="t")
     expected = ("commit", "me/bert", ["config.json", "README.md"], {"commit_message": "m", "token": "t"})
     assert client.asked == [expected]
+
+
+def test_a_folder_that_is_called_as_a_configuration_is_no_file(client, tmp_path):
+    (tmp_path / "my-config.json").mkdir()
+    client.upload_folder(repo_id="me/x", folder_path=tmp_path)
+    assert client.asked[0][0] == "folder"
 
 
 def test_a_folder_of_another_kind_is_the_stock_clients_business(client, tmp_path):

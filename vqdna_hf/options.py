@@ -117,7 +117,7 @@ def _check_single(one, kind: type, value, name: str):
         is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
         if not is_number:
             raise ValueError(f"{name} {said}: must be a {'whole ' if kind is int else ''}number")
-        if kind is float and not isinstance(value, Integral) and not math.isfinite(value):
+        if kind is float and not _is_finite(value):
             raise ValueError(f"{name} {said}: must be a finite number")
         if limits is not None and value not in limits:
             raise ValueError(f"{name} {said}: must be {limits}")
@@ -125,6 +125,13 @@ def _check_single(one, kind: type, value, name: str):
             raise ValueError(f"{name} {said}: must be at most {LARGEST:,}")
     if choices is not None and value not in choices:
         raise ValueError(f"{name} {said}: must be one of {', '.join(choices)}")
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 class Arguments:

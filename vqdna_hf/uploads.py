@@ -48,7 +48,9 @@ class VQDNAUploads:
         """
         folder, prefix = Path(folder_path).expanduser().resolve(), (path_in_repo or "").strip("/")
         ours = options.get("repo_type") in (None, "model") and set(options) <= _OF_A_FOLDER
-        if not ours or not any(_names_vqdna(path.read_bytes()) for path in folder.glob("*config.json")):
+        if not ours or not any(
+            path.is_file() and _names_vqdna(path.read_bytes()) for path in folder.glob("*config.json")
+        ):
             place = {"repo_id": repo_id, "folder_path": folder_path, "path_in_repo": path_in_repo}
             return super().upload_folder(**place, run_as_future=run_as_future, **options)
         from .hub.pushing import said_if_failed

@@ -84,6 +84,17 @@ def test_links_that_lead_outside_are_refused(copy, tmp_path, name, how):
     assert b'{"secret": 1}' not in staged
 
 
+@pytest.mark.parametrize("name", ["codec_config.json", "config.json", "probe.json"])
+def test_a_card_reads_nothing_from_outside_either(copy, tmp_path, name):
+    directory = copy("adapter")
+    for own in ("tokenizer_config.json", "codec_config.json", "codec.safetensors", "README.md"):
+        (directory / own).unlink(missing_ok=True)
+    (tmp_path / "secret.json").write_text('{"hidden_size": 77}')
+    (directory / name).symlink_to(tmp_path / "secret.json")
+    with pytest.raises(ValueError, match=f"{name} leads to .*outside of"):
+        stage(directory, tmp_path / "staged", "adapter", "me/adapter", "me/base")
+
+
 def test_the_base_of_an_adapter_is_checked_too(copy, tmp_path):
     directory = copy("model")
     shutil.move(directory / "model.safetensors", tmp_path / "elsewhere.safetensors")

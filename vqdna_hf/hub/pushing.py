@@ -156,7 +156,7 @@ def _as_vqdna(name: str, content: bytes) -> dict | None:
     """What a configuration says, if it is one of VQDNA."""
     try:
         values = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(values, dict):
         return None

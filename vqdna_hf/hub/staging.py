@@ -181,7 +181,7 @@ def _write_card(directory: Path, staging: Path, repo_id: str):
     if card.is_file() and _is_written(card):
         shutil.copyfile(card, staging / card.name)
         return
-    for pattern in _FOR_THE_CARD:
+    for pattern in (*_TOKENIZER, "config.json", "probe.json", *_FOR_THE_CARD):
         for source in directory.glob(pattern):
             check_inside(directory, str(source.relative_to(directory)))
     # as they are going to be: with the names of the code, and without paths
