@@ -44,7 +44,7 @@ def check_whole_numbers(name: str, ids: torch.Tensor):
 
 
 def check_nucleotide_ids(module: nn.Module, ids: torch.Tensor, attention_mask: torch.Tensor | None = None):
-    """Refuse nucleotide ids that mean nothing: they would be read as unknown, or as outside the sequence.
+    """Refuse nucleotide ids that are no batch, or that mean nothing: they would be read as unknown, or as outside.
 
     Args:
         module: whose input it is.
@@ -52,9 +52,10 @@ def check_nucleotide_ids(module: nn.Module, ids: torch.Tensor, attention_mask: t
             stand.
 
     Raises:
-        ValueError: names the id and what there is.
+        ValueError: names the id and what there is, or the shapes.
     """
     check_whole_numbers("nucleotide_ids", ids)
+    check_layout(ids, attention_mask)
     if not may_look(module, "nucleotide_ids", ids):
         return
     if attention_mask is not None:
@@ -125,6 +126,26 @@ def check_code_labels(module: nn.Module, labels: torch.Tensor, vocab_size: int):
         raise ValueError(
             f"labels hold {int(wrong[0])}, but labels are ids of the vocabulary of {vocab_size}, or -100 where there "
             "is nothing to predict. Take them from the tokenizer that was saved with the model."
+        )
+
+
+def check_base_targets(module: nn.Module, targets: torch.Tensor):
+    """Refuse targets that are no bases.
+
+    Args:
+        targets (`torch.LongTensor` of shape `(b, l)`): 0-3, -100 where there is nothing to predict.
+
+    Raises:
+        ValueError: names the target.
+    """
+    check_whole_numbers("base_targets", targets)
+    if not may_look(module, f"base_targets, training={module.training}", targets):
+        return
+    wrong = targets[(targets != -100) & ((targets < 0) | (targets > 3))]
+    if wrong.numel():
+        raise ValueError(
+            f"base_targets hold {int(wrong[0])}, but they are 0-3 for A, C, G, T, or -100 where there is nothing to "
+            "predict."
         )
 
 
@@ -212,6 +233,7 @@ def wanted_outputs(config: PreTrainedConfig, encoder: PreTrainedModel, kwargs: d
 
 
 __all__ = [
+    "check_base_targets",
     "check_code_labels",
     "check_input_ids",
     "check_label_shape",

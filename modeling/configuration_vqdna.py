@@ -6,6 +6,7 @@ import math
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.utils import logging
 
 from .configuration_conv_vqdna import config_of_encoder
 from .fields_vqdna import (
@@ -24,6 +25,8 @@ from .fields_vqdna import (
 )
 from .repository_vqdna import FORMAT_VERSION, check_format, renew_references, without_references
 
+
+logger = logging.get_logger(__name__)
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # ids 0-4; code ids start behind them
 NUM_SPECIAL_TOKENS = len(SPECIAL_TOKENS)
@@ -331,6 +334,20 @@ class VQDNAConfig(LabelledConfigMixin, PreTrainedConfig):
         elif isinstance(self.encoder_config, dict):
             self.encoder_config = _encoder_config(self.encoder_config)
         super().__post_init__(**without_references(type(self), kwargs))
+
+    @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs):
+        """As `PreTrainedConfig.from_dict`; where a file has another special token in the place of [PAD], it is put
+        right: a `Trainer` writes its tokenizer's there, which could once be set to any of them.
+        """
+        value = config_dict.get("pad_token_id", 0)
+        if value is None or value in range(1, NUM_SPECIAL_TOKENS):
+            logger.warning(
+                f"The configuration has pad_token_id={value}, but [PAD] is 0, which is used; save the model again to "
+                "be rid of this warning."
+            )
+            config_dict = config_dict | {"pad_token_id": 0}
+        return super().from_dict(config_dict, **kwargs)
 
     def save_pretrained(self, *args, **kwargs):
         """As `PreTrainedConfig.save_pretrained`; the file names the code saved beside it, or none."""

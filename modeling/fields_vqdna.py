@@ -100,13 +100,10 @@ def choice(name: str, default, choices: tuple):
 class LabelledConfigMixin:
     """Checks the labels of a configuration, which transformers keeps as their names."""
 
-    @property
-    def num_labels(self) -> int | None:
-        """How many labels a head predicts."""
-        return PreTrainedConfig.num_labels.fget(self)
-
-    @num_labels.setter
+    # subtle: the getter itself, and not a call of it, which would break a compiled graph
+    @PreTrainedConfig.num_labels.setter
     def num_labels(self, value: int):
+        """How many labels a head predicts."""
         check_integer("num_labels", value, 1, MAX_LABELS)
         PreTrainedConfig.num_labels.fset(self, value)
 

@@ -14,6 +14,7 @@ from transformers.utils import can_return_tuple, logging
 
 from .attention_vqdna import BLOCK_LOCAL  # noqa: F401 (the import makes it known to transformers)
 from .checks_vqdna import (
+    check_base_targets,
     check_code_labels,
     check_input_ids,
     check_label_shape,
@@ -276,6 +277,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
             check_code_labels(self, labels, self.config.vocab_size)
             level_losses = self.level_losses(_rows(logits, chosen), labels.flatten().index_select(0, chosen))
         if base_targets is not None:
+            check_base_targets(self, base_targets)
             base_loss = row_cross_entropy(_rows(base_logits, chosen), base_targets.flatten().index_select(0, chosen))
         loss = None if level_losses is None else level_losses.mean()
         if base_loss is not None:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .checks_vqdna import check_nucleotide_ids, is_recorded, unknown_nucleotide_id
+from .checks_vqdna import check_label_shape, check_nucleotide_ids, is_recorded, unknown_nucleotide_id
 from .codec_networks_vqdna import (
     VQDNACodecDecoder,
     VQDNACodecDepthwiseConv,
@@ -199,9 +199,10 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             [`VQDNACodecOutput`], or a tuple if `return_dict=False`.
 
         Raises:
-            ValueError: an id that means nothing.
+            ValueError: an id that means nothing, or shapes that do not fit.
         """
         check_nucleotide_ids(self, nucleotide_ids, attention_mask)
+        check_label_shape("labels", nucleotide_ids if labels is None else labels, nucleotide_ids.shape)
         if labels is None:
             labels = nucleotide_ids
             if self.training and self.config.mask_ratio > 0:
@@ -247,7 +248,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             nucleotide_ids, attention_mask: as for `forward`.
 
         Raises:
-            ValueError: an id that means nothing.
+            ValueError: an id that means nothing, or shapes that do not fit.
         """
         check_nucleotide_ids(self, nucleotide_ids, attention_mask)
         return self._latents(nucleotide_ids, sequence_mask(nucleotide_ids, attention_mask))
@@ -268,7 +269,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             `torch.LongTensor` of shape `(batch_size, length, levels)`; 0 at positions outside the sequence.
 
         Raises:
-            ValueError: an id that means nothing.
+            ValueError: an id that means nothing, or shapes that do not fit.
         """
         check_nucleotide_ids(self, nucleotide_ids, attention_mask)
         mask = sequence_mask(nucleotide_ids, attention_mask)
@@ -400,6 +401,11 @@ def _check_chunk_length(chunk_length: int):
 
 def _check_bases(sequence: np.ndarray):
     # other values would be turned into bytes, 256 into the base A
+    if not isinstance(sequence, np.ndarray) or sequence.ndim != 1:
+        raise ValueError(
+            f"A sequence is a {type(sequence).__name__} of shape {np.shape(sequence)}, but nucleotide ids are a "
+            "one-dimensional NumPy array."
+        )
     if not len(sequence):
         return
     if not np.issubdtype(sequence.dtype, np.integer):

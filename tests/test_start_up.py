@@ -107,3 +107,10 @@ def test_the_watched_modules_keep_their_loaders():
         module = sys.modules[name]
         assert module.__spec__.loader.get_source(name) == Path(module.__file__).read_text(encoding="utf-8")
     assert transformers.AutoConfig.for_model("vqdna_conv_encoder").model_type == "vqdna_conv_encoder"
+
+
+def test_the_parts_of_the_package_are_its_attributes():
+    parts = ("baselines", "benchmark", "data", "metrics", "modeling", "training")
+    code = f"import vqdna_hf; print([getattr(vqdna_hf, name).__name__ for name in {parts}], hasattr(vqdna_hf, 'no'))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == f"{[f'vqdna_hf.{name}' for name in parts]} False"

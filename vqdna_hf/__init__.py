@@ -6,6 +6,7 @@ imports neither torch nor transformers; the classes do.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .registration import CLASSES, register_classes
@@ -47,6 +48,8 @@ _MODULES |= {"checkpoint": ".checkpoints", "lora_config": ".training.lora"}
 
 def __getattr__(name: str):
     if name not in __all__:
+        if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+            return import_module(f".{name}", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_MODULES[name], __name__), name)
     return value

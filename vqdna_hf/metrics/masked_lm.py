@@ -58,11 +58,19 @@ class MaskedLMMetrics:
         Returns:
             `accuracy`: all codes of a position are right; `accuracy_1`, ...: that of a level is; `base_accuracy`: the
             base is, where labels of bases were given.
+
+        Raises:
+            ValueError: the labels of bases do not come second.
         """
         predictions, labels = prediction.predictions, prediction.label_ids
         scores = {}
         if isinstance(labels, tuple):
             (predictions, bases), (labels, wanted) = predictions, labels
+            if wanted.size and wanted.max() > 3:
+                raise ValueError(
+                    f"The labels of bases hold {wanted.max()}, but bases are 0-3: give a Trainer "
+                    'label_names=["labels", "base_targets"], in this order.'
+                )
             scores["base_accuracy"] = _fraction((bases == wanted)[wanted >= 0])
         chosen = labels >= NUM_SPECIAL_TOKENS
         vocabulary = CodeVocabulary(self.codebook_sizes)
