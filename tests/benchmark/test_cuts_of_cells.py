@@ -1,11 +1,15 @@
 """Cells of sequences longer than 512 bases: trained on whole sequences, and not taken for those that were cut."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tiny_benchmark import write_benchmark, write_task
 
+from vqdna_hf.benchmark.cells import cell_settings, list_cells
 from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.specification import read_specification
+from vqdna_hf.benchmark.tasks import load_tasks
 from vqdna_hf.training.cuts import Cut, read_cuts
 
 
@@ -52,3 +56,13 @@ def test_what_a_file_cuts_is_said_and_recorded(tmp_path, caplog):
 def test_cells_of_short_sequences_are_as_they_always_were(tmp_path):
     (cell,) = run(write_long_benchmark(tmp_path, 100), tmp_path / "output")
     assert "training_sequences" not in cell["settings"]
+
+
+@pytest.mark.parametrize(("end", "read"), [(None, None), (512, "cut"), (5000, None)])
+def test_a_linear_probe_that_reads_less_than_it_once_did_says_so(tmp_path, end, read):
+    options = {} if end is None else {"max_length": end}
+    path = write_long_benchmark(tmp_path, 540, **options)
+    specification = read_specification(path)
+    (cell,), (task,) = list_cells(specification), load_tasks(specification).values()
+    probe = replace(cell, mode="linear", model=replace(cell.model, control=None, options=options))
+    assert cell_settings(specification, probe, task).get("training_sequences") == read

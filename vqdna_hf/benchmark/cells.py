@@ -76,8 +76,8 @@ def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> d
         "window": specification.window,
         "fasta": [Path(path).name for path in specification.fasta],
     }
-    if _reads_whole(settings["points"], cell, task):
-        settings["training_sequences"] = "whole"
+    if (read := _training_sequences(settings["points"], cell, task)) is not None:
+        settings["training_sequences"] = read
     if task.carved is not None:
         settings["dev_split"] = task.carved
     if isinstance(cell.model.vocabulary, str):
@@ -87,12 +87,17 @@ def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> d
     return json.loads(json.dumps(settings))
 
 
-def _reads_whole(points: list[dict], cell: Cell, task: TaskData) -> bool:
-    """Whether a cell trains on what lies behind base 512, where cells without this setting were cut."""
-    if cell.mode == "linear" or cell.model.control == "kmer-regression":
-        return False
-    whole = any(point.get("max_length") is None for point in points)
-    return whole and max(map(len, task.train.sequences)) > _CUT_ONCE
+def _training_sequences(points: list[dict], cell: Cell, task: TaskData) -> str | None:
+    """What a cell reads of its training sequences; None where cells without this setting read the same.
+
+    Those were trained on the first 512 bases if the file did not say otherwise; linear probes were fitted on all.
+    """
+    if cell.model.control == "kmer-regression":
+        return None
+    longest, ends = max(map(len, task.train.sequences)), [point.get("max_length") for point in points]
+    if cell.mode == "linear":
+        return "cut" if any(end is not None and end < longest for end in ends) else None
+    return "whole" if None in ends and longest > _CUT_ONCE else None
 
 
 def describe(entry: ModelEntry) -> dict:

@@ -33,7 +33,7 @@ from .recording import check_same_run, find_checkpoint
 from .resuming import remove_checkpoints, writing
 from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences, sequence_lengths
-from .tokenize import check_model_directory, is_vocabulary, load_tokenizer
+from .tokenize import check_model_directory, is_vocabulary, load_tokenizer, remade
 from .train_tokenizer import apply_recipe
 from .weight_average import check_average
 
@@ -90,7 +90,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
     settings = {**arguments.settings(), "fingerprint": tokenizer.vocabulary_fingerprint}
     check_same_run(output, "run.json", settings, arguments.resume)
     if arguments.mode == "linear":
-        dev, test = _linear(arguments, tokenizer.codec, splits, info, metric, output)
+        dev, test, probe = _linear(arguments, tokenizer.codec, splits, info, metric)
     else:
         dev, test, before = _train(arguments, model, tokenizer, splits, info, metric, output, checkpoint)
         started -= before
@@ -98,10 +98,10 @@ def finetune(arguments: FinetuneArguments) -> dict:
     if no_encoder:
         records = {"vocabulary": vocabulary_record(arguments.model, tokenizer.vocabulary_fingerprint)}
     if arguments.mode == "end-to-end":
-        tokenizer = VQDNATokenizer(codec=model.codec)
+        tokenizer = remade(tokenizer, codec=model.codec)
     if arguments.strand_average:
         # the model reads both strands itself, for which it needs bases rather than codes
-        tokenizer = VQDNATokenizer(codec=tokenizer.codec, return_nucleotide_ids=True)
+        tokenizer = remade(tokenizer, return_nucleotide_ids=True)
     results = run_results(arguments, info, metric, dev, test, started)
     results |= cut_records(cuts)
     results |= {"fingerprint": tokenizer.vocabulary_fingerprint}
@@ -110,6 +110,8 @@ def finetune(arguments: FinetuneArguments) -> dict:
         return results
     with writing(output):
         save_pretrained(tokenizer, output)
+        if arguments.mode == "linear":
+            probe.save_pretrained(output)
         results |= with_digests(results, output)
         write_card_of_run(output, {"results.json": results})
         write_json(output / "results.json", results)
@@ -212,8 +214,12 @@ def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -
     return sets, EncodedCollator(tokenizer.pad_token_id), train_lengths
 
 
-def _linear(arguments, codec, splits, info, metric, output: Path) -> tuple[dict, dict]:
-    """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev."""
+def _linear(arguments, codec, splits, info, metric) -> tuple[dict, dict, LinearProbe]:
+    """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev.
+
+    Returns:
+        Scores on dev and test, and the probe.
+    """
     train = splits["train"].with_format("numpy")
     train = {
         "nucleotide_ids": [ids[: arguments.max_length] for ids in train["nucleotide_ids"]],
@@ -229,6 +235,4 @@ def _linear(arguments, codec, splits, info, metric, output: Path) -> tuple[dict,
         pooling_bins=arguments.pooling_bins,
         strand_average=arguments.strand_average,
     )
-    with writing(output):
-        probe.save_pretrained(output)
-    return probe.score(splits["dev"]), probe.score(splits["test"])
+    return probe.score(splits["dev"]), probe.score(splits["test"]), probe

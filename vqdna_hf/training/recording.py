@@ -119,12 +119,17 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
     _check_writable(output)
     # a run that was killed while it wrote its result has settings and no record: the result is written again
-    interrupted = resume and (output / "run.json").is_file()
-    if interrupted and process_place()[0] == 0 and any((output / name).is_file() for name in _RECORDS):
+    began = (output / "run.json").is_file()
+    if resume and began and process_place()[0] == 0 and any((output / name).is_file() for name in _RECORDS):
         remove_checkpoints(output)  # which the run was killed over, after all it had to write was written
-    for name in (result, *_RECORDS, *(() if interrupted else _PRODUCTS)):
+    for name in (result, *_RECORDS, *(() if began else _PRODUCTS)):
         if (output / name).is_file():
             raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
+    if not resume and (cut_off := [name for name in _PRODUCTS if (output / name).is_file()]):
+        raise ValueError(
+            f"{output} holds an unfinished run ({cut_off[0]}, and no record yet). Add --resume to go on with it, or "
+            "choose another --output."
+        )
     last = last_checkpoint(output)
     if last is not None and not resume:
         raise ValueError(

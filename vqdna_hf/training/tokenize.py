@@ -141,4 +141,11 @@ def load_tokenizer(directory: str) -> VQDNATokenizer:
 
 def with_codes(tokenizer: VQDNATokenizer) -> VQDNATokenizer:
     """The tokenizer, or one of the same vocabulary where it gives bases and not codes."""
-    return VQDNATokenizer(codec=tokenizer.codec) if tokenizer.return_nucleotide_ids else tokenizer
+    return remade(tokenizer, return_nucleotide_ids=False) if tokenizer.return_nucleotide_ids else tokenizer
+
+
+def remade(tokenizer: VQDNATokenizer, **changes) -> VQDNATokenizer:
+    """A tokenizer like another one: its codec, its largest length, its sides and its sizes, but for `changes`."""
+    kept = ("codec", "batch_bases", "chunk_length", "model_max_length", "padding_side", "truncation_side")
+    kept += ("return_nucleotide_ids",)
+    return VQDNATokenizer(**{**{name: getattr(tokenizer, name) for name in kept}, **changes})
