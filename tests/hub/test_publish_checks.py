@@ -228,9 +228,10 @@ def test_a_card_that_somebody_wrote_is_kept(copy, tmp_path, text, kept):
     assert (tmp_path / "staged" / "LICENSE").read_text() == "My own terms.\n"
 
 
-def test_a_card_with_damaged_metadata_is_refused(copy):
+@pytest.mark.parametrize("metadata", ["license: [mit", "license: " + "[" * 5000 + "]" * 5000])
+def test_a_card_with_damaged_metadata_is_refused(copy, metadata):
     directory = copy("model")
-    (directory / "README.md").write_text("---\nlicense: [mit\n---\n")
+    (directory / "README.md").write_text(f"---\n{metadata}\n---\n")
     assert "README.md cannot be read" in refused(directory)
 
 

@@ -17,7 +17,7 @@ from vqdna_hf.training.arguments import (
 
 
 FINETUNE_KEYS = {"task", "mode", "seed", "metric", "dev", "test", "counts", "seconds", "versions", "fingerprint"}
-FINETUNE_KEYS |= {"arguments", "encoder"}
+FINETUNE_KEYS |= {"arguments", "encoder", "digests"}
 
 
 def write_fasta(path: Path, contigs: list[np.ndarray], line_end: str = "\n") -> Path:

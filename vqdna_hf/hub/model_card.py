@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import re
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ..arguments import CardArguments
 from ..checkpoints import resolve_with_output
+from ..files import write_file
 from . import card_tables
 from .card_facts import CardFacts, read_facts
 from .card_scores import TaskScores, join_results
@@ -117,13 +117,7 @@ def save_card(path: Path, text: str):
                 f"{path} was written or edited by hand, so it is not overwritten. Move it away, or write the card "
                 "elsewhere with --output."
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(path, text.encode())
 
 
 def write_card_of_run(directory: Path, records: dict[str, dict]):

@@ -5,6 +5,7 @@ import os
 from os import PathLike
 from pathlib import Path
 
+from ..files import read_json
 from ..modeling import configuration_vqdna
 from ..modeling.repository_vqdna import AUTO_MAPS, TOKENIZER_AUTO_MAP, custom_pipelines
 
@@ -93,13 +94,7 @@ def _read(path: Path, what: str) -> dict:
             f"{path} was not found: {path.parent} is not the directory of a VQDNA model and its tokenizer. Save the "
             f"{what} there with `save_pretrained`."
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); save the {what} again.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds {type(values).__name__} and not a JSON object; save the {what} again.")
-    return values
+    return read_json(path, advice=f"Save the {what} again.")
 
 
 def _as_json(values: dict) -> bytes:

@@ -1,6 +1,5 @@
 """What of a directory belongs in a repository, and the copy of it that is going to be uploaded."""
 
-import json
 import logging
 import shutil
 from importlib.metadata import PackageNotFoundError, distribution
@@ -11,7 +10,7 @@ from huggingface_hub import metadata_load, try_to_load_from_cache
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
-from ..files import read_json
+from ..files import read_json, write_json
 from ..modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
 from ..training.lineage import without_paths
 from .digests import check_digests
@@ -162,10 +161,10 @@ def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: s
         (staging / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(directory / name, staging / name)
     if (staging / "results.json").is_file():
-        _write_json(staging / "results.json", without_paths(read_json(staging / "results.json")))
+        write_json(staging / "results.json", without_paths(read_json(staging / "results.json")), ensure_ascii=False)
     if kind == "adapter":
         settings = read_json(staging / _ADAPTER)
-        _write_json(staging / _ADAPTER, settings | {"base_model_name_or_path": base_model})
+        write_json(staging / _ADAPTER, settings | {"base_model_name_or_path": base_model}, ensure_ascii=False)
     if (staging / _TOKENIZER[0]).is_file():  # an adapter alone holds nothing that needs code
         write_remote_code(staging)
     if not (staging / "LICENSE").is_file():
@@ -196,7 +195,7 @@ def _is_written(path: Path) -> bool:
         return False
     try:
         metadata = metadata_load(path)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(
             f"The metadata at the top of {path} cannot be read ({error}). Correct or remove it."
         ) from error
@@ -286,7 +285,3 @@ def license_text() -> str:
     except PackageNotFoundError:
         found = None
     return found or (Path(__file__).resolve().parents[2] / "LICENSE").read_text(encoding="utf-8")
-
-
-def _write_json(path: Path, values: dict):
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

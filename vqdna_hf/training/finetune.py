@@ -16,7 +16,6 @@ from ..hub.digests import with_digests
 from ..hub.model_card import write_card_of_run
 from ..hub.model_card_callback import ModelCardCallback
 from ..metrics import make_compute_metrics
-from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from .arguments import FinetuneArguments
@@ -79,9 +78,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
     cuts: list[Cut] = []
     lengths = {name: sequence_lengths(part) for name, part in splits.items()}
     note_cut(cuts, "train", lengths["train"], arguments.max_length)
-    if no_encoder:
-        VQDNAConfig(pooling=arguments.pooling, pooling_bins=arguments.pooling_bins)  # checks them
-    else:
+    if not no_encoder:
         model = build_model(arguments, info, tokenizer)
         if arguments.mode != "linear":
             read = {**lengths, "train": [min(length, arguments.max_length or length) for length in lengths["train"]]}
