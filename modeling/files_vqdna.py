@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and that are readable by whoever the umask lets read them."""
 
 import contextlib
+import errno
 import glob
 import os
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 _LEFTOVER = re.compile(
     r"(?P<name>.+?)\.(?P<pid>[1-9]\d{0,6})\.(partial|old)|(?P<bare>.+)\.partial|\.(?P<hidden>.+)\.tmp"
 )
+# what a disk says that takes no more
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 # after this many seconds nobody is still writing, whatever process has the number by now
 _ABANDONED = 86_400
 
@@ -86,6 +89,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.chmod(mode)
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None and error.errno in _FULL:
+            error.filename = os.fspath(path)  # which `write` does not know
+        raise
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """What a user keeps beside an output stays: only what the package itself leaves under its own names is removed."""
 
+import errno
 import os
 
 import pytest
@@ -54,3 +55,12 @@ def test_unfinished_strings_are_read_once(tmp_path):
     path.write_text(text)
     with pytest.raises(ValueError, match="hostile.json"):
         read_json(path)
+
+
+def test_a_full_disk_names_the_file_that_was_to_be(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left on device.*shard.parquet'$"),
+        replacing(tmp_path / "shard.parquet"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())

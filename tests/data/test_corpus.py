@@ -185,7 +185,7 @@ def test_arguments_out_of_range_are_refused_before_anything_is_written(genomes, 
         write(genomes, output, shard_windows=0)
     with pytest.raises(ValueError, match="min_length <= length"):
         write(genomes, output, window=5)
-    with pytest.raises(CorpusError, match="No train contig has a window of 1000"):
+    with pytest.raises(CorpusError, match="No train contig of genome.fa has a window of 1000"):
         write(genomes, output, window=1000, min_length=1000)
     assert not output.exists()
 

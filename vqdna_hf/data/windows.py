@@ -227,7 +227,10 @@ def check_windows(
     """
     if next(iter_windows(genome, length, min_length), None) is None:
         contigs = f"{len(genome)} contigs have" if len(genome) != 1 else "one contig has"
+        files = [entry["file"] for entry in genome.inputs]
+        files = [*files[:3], f"{len(files) - 3} more"] if len(files) > 4 else files
+        source = f" of {', '.join(files)}" if files else ""
         raise error(
-            f"No {what} contig has a window of {min_length} bases, half of them known (A, C, G or T): the {contigs} "
-            f"{genome.total_bases} bases. {remedy}"
+            f"No {what} contig{source} has a window of {min_length} bases, half of them known (A, C, G or T): the "
+            f"{contigs} {genome.total_bases} bases. {remedy}"
         )
