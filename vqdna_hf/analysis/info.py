@@ -32,11 +32,12 @@ def codec_info(config: VQDNACodecConfig, length: int) -> dict[str, float]:
 
 def encoder_info(config: VQDNAConfig, length: int) -> dict[str, float]:
     """Parameters of an encoder with its projection (the codec not counted), and FLOPs of `length` positions."""
-    model = VQDNAModel(config).eval()
+    # without contents: attention in plain products holds the square of `length` numbers
+    model = VQDNAModel(config).eval().to("meta")
     # subtle: only plain matrix products are counted on every device, not the fused attention kernels
     model.set_attn_implementation("eager")
     inner = sum(parameter.numel() for parameter in model.codec.parameters())
-    embeds = torch.zeros(1, length, config.hidden_size)
+    embeds = torch.zeros(1, length, config.hidden_size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(inputs_embeds=embeds)
     return {"parameters": model.num_parameters() - inner, "flops": counter.get_total_flops()}

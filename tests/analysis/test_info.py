@@ -1,0 +1,23 @@
+"""What an encoder costs is counted without computing it."""
+
+from torch import nn
+
+from vqdna_hf import VQDNAConfig
+from vqdna_hf.analysis.info import encoder_info
+
+
+def test_the_cost_of_long_sequences_is_counted_without_their_memory(monkeypatch):
+    """Attention over 100,000 positions would hold 40 GB a head."""
+    devices, multiply = set(), nn.Linear.forward
+
+    def watch(module, values):
+        devices.add(values.device.type)
+        return multiply(module, values)
+
+    monkeypatch.setattr(nn.Linear, "forward", watch)
+    config = VQDNAConfig.from_preset("small")
+    costs = [encoder_info(config, 1000)]
+    assert devices == {"meta"}
+    costs += [encoder_info(config, length) for length in (2000, 4000, 100_000)]
+    assert len({cost["parameters"] for cost in costs}) == 1
+    assert all(2 * a["flops"] < b["flops"] for a, b in zip(costs, costs[1:]))
