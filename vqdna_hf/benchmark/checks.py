@@ -29,6 +29,10 @@ def check_values(specification: Specification, to_run: bool = True):
     """
     for seed in specification.seeds:
         FinetuneArguments.check_options({"seed": seed}, "seeds")
+    for mode, options in specification.modes.items():  # those that no model of the file runs, too
+        for name, value in options.items():
+            for one in value if isinstance(value, list) else [value]:
+                FinetuneArguments.check_options({name: one}, f"modes.{mode}")
     for model in specification.models:
         _check_model(model, specification, to_run)
     for task in specification.tasks:

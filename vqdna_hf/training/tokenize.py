@@ -97,6 +97,7 @@ def check_model_directory(directory: str):
 
     Raises:
         ValueError: says what it holds and what to do.
+        StrictDataclassError: a field of its configuration that no model can have.
     """
     place = Path(resolve_checkpoint(directory))
     kind = _model_type(place)
@@ -110,6 +111,8 @@ def check_model_directory(directory: str):
             f"{directory} holds {found}, but a pre-trained encoder is needed: {DEFAULT_CHECKPOINT}, which comes with "
             "the package, or the directory that `vqdna pretrain` wrote."
         )
+    # as it stands: a task's own fields are put over it when a model is built, and adapters read it again when saved
+    VQDNAConfig.from_pretrained(place)
 
 
 def _model_type(place: Path) -> str | None:
