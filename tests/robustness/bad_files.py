@@ -169,7 +169,7 @@ JSON_READERS: list[tuple[str, str, str]] = [
     ("tokenizer", "codec_config.json", "tokenize --fasta {genome} --codes --tokenizer {bad} --output {out}"),
     ("tokenizer", "tokenizer_config.json", "pretrain --corpus {corpus} --tokenizer {bad} --output {out}"),
     ("tokenizer", "codec_config.json", "codebook {bad} --data {task} --output {out}"),
-    ("corpus", "manifest.json", "pretrain --corpus {bad} --tokenizer {tokenizer} --output {out}"),
+    ("corpus", "corpus.json", "pretrain --corpus {bad} --tokenizer {tokenizer} --output {out}"),
     ("full", "results.json", "card {bad}"),
     ("full", "results.json", "publish {bad} owner/name --dry-run"),
     ("adapter", "adapter_config.json", "card {bad}"),
