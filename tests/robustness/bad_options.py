@@ -23,7 +23,7 @@ WORKING = {
 
 POSITIVE = ("0", "-1", "1.5", "many", "nan")  # a whole number from 1 on
 COUNT = ("-1", "0.5", "many")  # a whole number from 0 on
-RATE = ("0", "-0.1", "nan", "inf", "much")  # a number above 0
+RATE = ("-0.1", "nan", "inf", "much")  # a number from 0 on; fine-tuning takes no 0
 FRACTION = ("-0.1", "1.5", "nan", "half")  # a number from 0 to 1
 WEIGHT = ("-1", "nan", "inf", "much")  # a number from 0 on
 
@@ -74,7 +74,7 @@ OPTIONS = {
         "--pooling-bins": POSITIVE,
         "--seed": COUNT,
         "--epochs": ("0", "-1", "nan", "inf", "all"),
-        "--learning-rate": RATE,
+        "--learning-rate": ("0", *RATE),
         "--codec-learning-rate-factor": WEIGHT,
         "--weight-decay": WEIGHT,
         **{name: ("-0.1", "1.5", "nan") for name in ("--dropout", "--lora-dropout", "--ema-decay", "--warmup-ratio")},
@@ -115,7 +115,7 @@ OPTIONS = {
     "info": {"--length": ("0", "-1", "many", "1e9"), "--model": ("{missing}", "{task}")},
     "demo": {
         "--epochs": ("0", "-1", "nan", "inf"),
-        "--max-rows": POSITIVE,
+        "--max-rows": COUNT,
         "--pooling": ("nope", "Mean"),
         "--steps": POSITIVE,
         "--seed": COUNT,
@@ -130,7 +130,6 @@ OPTIONS = {
         "--model-input": ("letters",),
     },
     "card": {"--results": ("{missing}", "{genome}", "{tokenizer}")},
-    "publish": {"--revision": ("a b",), "--base-model": ("not a name",)},
 }
 
 # the whole command line is wrong
@@ -155,8 +154,8 @@ LINES = [
     ("tokenize --fasta {genome} --output {out} --eval-fraction 0 --contigs --codes --window 0", "--window"),
     ("species-task --output {out}", "--fasta"),
     ("species-task --fasta {genome} --output {out}", "genome"),
-    ("baseline-tokenizer --kind kmer --k 0 --output {out}", "k is 0"),
-    ("baseline-tokenizer --kind kmer --k 40 --output {out}", "k is 40"),
+    ("baseline-tokenizer --kind kmer --k 0 --output {out}", "--k 0"),
+    ("baseline-tokenizer --kind kmer --k 40 --output {out}", "--k 40"),
     ("baseline-tokenizer --kind bpe --output {out}", "--fasta"),
     ("baseline-tokenizer --kind bpe --file {missing} --output {out}", "{missing}"),
     ("baseline-tokenizer --kind bpe --file {genome} --output {out}", "{genome}"),
