@@ -134,7 +134,9 @@ def test_a_killed_command_ends_as_one_that_was_not(world: World, tmp_path, name)
         assert killed == -signal.SIGKILL, f"event {moment} of {events}: {log.read_text()[-3000:]}"
         again = [*command, "--output", str(output), *(["--resume"] if name in RESUMES else [])]
         status, _ = started(again, output, None, log)
-        assert status == 0, f"killed at event {moment} of {events}, then:\n{log.read_text()[-3000:]}"
+        said = log.read_text()[-3000:]
+        # killed while it tidied up, when the record was there: the run had finished, which is what it says
+        assert status == 0 or (status == 2 and "holds a finished run" in said), f"event {moment} of {events}:\n{said}"
         found = result_of(output)
         assert found.keys() == expected.keys(), f"event {moment} of {events}"
         for file in expected:
