@@ -25,7 +25,7 @@ FASTA_FILES: dict[str, tuple[str, bytes, str]] = {
     "digits": ("a.fa", b">c1\n" + b"1 ACGTACGT 11\n" * 300, ""),
     "fastq": ("a.fa", b"@r1\nACGT\n+\nIIII\n", ""),
     "genbank": ("a.fa", b"LOCUS       X\nORIGIN\n        1 acgtacgt\n//\n", ""),
-    "all unknown": ("a.fa", b">c1\n" + b"N" * 5000 + b"\n", "nown"),
+    "all unknown": ("a.fa", b">c1\n" + b"N" * 5000 + b"\n", ""),
     "forty bases": ("a.fa", b">c1\n" + b"ACGT" * 10 + b"\n", ""),
     "UTF-16": ("a.fa", FASTA.decode().encode("utf-16"), ""),
     "zeros": ("a.fa", b"\0" * 4096, ""),
