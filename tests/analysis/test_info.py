@@ -3,7 +3,8 @@
 from torch import nn
 
 from vqdna_hf import VQDNAConfig
-from vqdna_hf.analysis.info import encoder_info
+from vqdna_hf.analysis.info import encoder_info, info
+from vqdna_hf.arguments import InfoArguments
 
 
 def test_the_cost_of_long_sequences_is_counted_without_their_memory(monkeypatch):
@@ -21,3 +22,12 @@ def test_the_cost_of_long_sequences_is_counted_without_their_memory(monkeypatch)
     costs += [encoder_info(config, length) for length in (2000, 4000, 100_000)]
     assert len({cost["parameters"] for cost in costs}) == 1
     assert all(2 * a["flops"] < b["flops"] for a, b in zip(costs, costs[1:]))
+
+
+def test_a_preset_that_is_too_short_leaves_the_others_their_rows(monkeypatch, capsys):
+    monkeypatch.setattr("vqdna_hf.analysis.info.CODECS", ())
+    monkeypatch.setattr("vqdna_hf.analysis.info.ENCODERS", ("paper-bert", "small"))
+    refused, counted = info(InfoArguments(length=600))
+    assert "512" in refused["refused"] or "514" in refused["refused"]
+    assert counted["flops"] > 0 and counted["what"] == "encoder small"
+    assert "encoder paper-bert" in capsys.readouterr().out

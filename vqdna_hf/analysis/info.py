@@ -43,18 +43,27 @@ def encoder_info(config: VQDNAConfig, length: int) -> dict[str, float]:
     return {"parameters": model.num_parameters() - inner, "flops": counter.get_total_flops()}
 
 
+def _preset_info(name: str, length: int) -> dict:
+    try:
+        return encoder_info(VQDNAConfig.from_preset(name), length)
+    except ValueError as error:  # its learned positions end before
+        return {"refused": str(error)}
+
+
 def info(arguments: InfoArguments) -> list[dict]:
     """Print and return one row per preset, or the rows of a directory.
 
+    A preset whose learned positions end before `length` has the reason in its row (`refused`) in place of numbers.
+
     Raises:
-        ValueError: the directory holds no VQDNA tokenizer or model.
+        ValueError: the directory holds no VQDNA tokenizer or model, or its encoder's learned positions end before.
     """
     length, rows = arguments.length, []
     if arguments.model is None:
         for name in CODECS:
             rows.append({"what": f"tokenizer {name}", **codec_info(VQDNACodecConfig.from_preset(name), length)})
         for name in ENCODERS:
-            rows.append({"what": f"encoder {name}", **encoder_info(VQDNAConfig.from_preset(name), length)})
+            rows.append({"what": f"encoder {name}", **_preset_info(name, length)})
     else:
         directory = Path(resolve_checkpoint(arguments.model))
         if (directory / "config.json").is_file():
@@ -71,5 +80,8 @@ def info(arguments: InfoArguments) -> list[dict]:
             rows.append({"what": "encoder", **encoder_info(config, length)})
     print(f"{'':24s} {'parameters':>12s} {f'FLOPs, {length} bases':>20s}")
     for row in rows:
+        if "refused" in row:
+            print(f"{row['what']:24s} {row['refused']}")
+            continue
         print(f"{row['what']:24s} {row['parameters'] / 1e6:>10.2f} M {row['flops'] / 1e9:>18.2f} G")
     return rows
