@@ -8,7 +8,7 @@ from pathlib import Path
 from vqdna_hf.cli import main
 
 
-SECONDS = 20  # that any of these may take; they take a fraction of one
+SECONDS = 60  # that any of these may take; they take a fraction of one
 
 
 class alarm:
