@@ -3,7 +3,9 @@
 import datasets
 import numpy as np
 import pytest
+import tokenizers
 import torch
+from packaging.version import Version
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
@@ -14,6 +16,9 @@ from vqdna_hf.baselines.tokenizers import character_tokenizer
 CLS, SEP = 2, 3
 LENGTHS = [0, 1, 5, 14, 15, 16, 40]
 CALL = {"truncation": True, "return_overflowing_tokens": True}
+same_as_fast = pytest.mark.skipif(
+    Version(tokenizers.__version__) < Version("0.23.3"), reason="older fast tokenizers cut other windows"
+)
 
 
 def dna(length: int) -> str:
@@ -49,6 +54,7 @@ def same(ours, fast):
     assert ours == theirs
 
 
+@same_as_fast
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("special", [True, False])
 def test_windows_are_those_of_a_fast_tokenizer(both, side, special):
@@ -64,6 +70,7 @@ def test_windows_are_those_of_a_fast_tokenizer(both, side, special):
             same(as_fast(ours(texts, **call)), fast(texts, **call))
 
 
+@same_as_fast
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padded_windows_as_tensors(both, side):
     ours, fast = both
@@ -105,6 +112,7 @@ def test_windows_of_pairs(codes, strategy, side):
                 assert ids == [CLS, *parts[0], SEP, *parts[1], SEP]
 
 
+@same_as_fast
 def test_pairs_cut_longest_first(codes):
     fast = character_tokenizer()
     for pair in ((dna(5), dna(9)), (dna(9), dna(5)), (dna(6), dna(6))):
