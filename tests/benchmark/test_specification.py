@@ -123,7 +123,7 @@ def test_exponents_that_yaml_reads_as_text_are_numbers(tmp_path):
         ({"reference": ["letters"]}, "reference should be text"),
         ({"seeds": [2**32]}, "seeds: seed 4294967296: must be from 0 to 4,294,967,295"),
         ({"fasta": [3]}, "fasta should be text"),
-        ({"modes": {"full": {"epochs": 0}}}, "planted, learned, full: epochs 0.0: must be more than 0"),
+        ({"modes": {"full": {"epochs": 0}}}, "modes.full: epochs 0.0: must be more than 0"),
         ({"modes": {"full": {"learning_rate": [1e-3, "nan"]}}}, "learning_rate nan: must be a finite number"),
         ({"modes": {"full": {"dropout": 1}}}, "dropout 1.0: must be at least 0 and less than 1"),
         ({"modes": {"full": {"batch_size": 0}}}, "batch_size 0: must be from 1 to 65,536"),
