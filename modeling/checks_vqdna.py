@@ -60,9 +60,8 @@ def check_nucleotide_ids(module: nn.Module, ids: torch.Tensor, attention_mask: t
         return
     if attention_mask is not None:
         ids = ids.masked_fill(attention_mask == 0, PAD_NUCLEOTIDE_ID)
-    low, high = (int(value) for value in torch.aminmax(ids))
-    if low < 0 or high >= NUM_NUCLEOTIDE_IDS:
-        raise ValueError(unknown_nucleotide_id(low if low < 0 else high))
+    if (wrong := _outside(ids, NUM_NUCLEOTIDE_IDS)) is not None:
+        raise ValueError(unknown_nucleotide_id(wrong))
 
 
 def unknown_nucleotide_id(value: int) -> str:
@@ -82,12 +81,17 @@ def check_input_ids(module: nn.Module, ids: torch.Tensor, vocab_size: int):
     check_whole_numbers("input_ids", ids)
     if not may_look(module, "input_ids", ids):
         return
-    low, high = (int(value) for value in torch.aminmax(ids))
-    if low < 0 or high >= vocab_size:
+    if (wrong := _outside(ids, vocab_size)) is not None:
         raise ValueError(
-            f"input_ids hold {low if low < 0 else high}, outside the vocabulary of {vocab_size} ids. Use the "
-            "tokenizer that was saved with the model (see `check_tokenizer`)."
+            f"input_ids hold {wrong}, outside the vocabulary of {vocab_size} ids. Use the tokenizer that was saved "
+            "with the model (see `check_tokenizer`)."
         )
+
+
+def _outside(ids: torch.Tensor, size: int) -> int | None:
+    """An id that is none of `size`; `None` where all are."""
+    low, high = (int(value) for value in torch.aminmax(ids))
+    return low if low < 0 else high if high >= size else None
 
 
 def check_layout(ids: torch.Tensor, attention_mask: torch.Tensor | None):
@@ -118,13 +122,9 @@ def check_code_labels(module: nn.Module, labels: torch.Tensor, vocab_size: int):
     Raises:
         ValueError: names the label and the size.
     """
-    check_whole_numbers("labels", labels)
-    if not may_look(module, f"code labels, training={module.training}", labels):
-        return
-    wrong = labels[(labels != -100) & ((labels < 0) | (labels >= vocab_size))]
-    if wrong.numel():
+    if (wrong := _wrong_target(module, "labels", labels, vocab_size)) is not None:
         raise ValueError(
-            f"labels hold {int(wrong[0])}, but labels are ids of the vocabulary of {vocab_size}, or -100 where there "
+            f"labels hold {wrong}, but labels are ids of the vocabulary of {vocab_size}, or -100 where there "
             "is nothing to predict. Take them from the tokenizer that was saved with the model."
         )
 
@@ -138,15 +138,19 @@ def check_base_targets(module: nn.Module, targets: torch.Tensor):
     Raises:
         ValueError: names the target.
     """
-    check_whole_numbers("base_targets", targets)
-    if not may_look(module, f"base_targets, training={module.training}", targets):
-        return
-    wrong = targets[(targets != -100) & ((targets < 0) | (targets > 3))]
-    if wrong.numel():
+    if (wrong := _wrong_target(module, "base_targets", targets, 4)) is not None:
         raise ValueError(
-            f"base_targets hold {int(wrong[0])}, but they are 0-3 for A, C, G, T, or -100 where there is nothing to "
-            "predict."
+            f"base_targets hold {wrong}, but they are 0-3 for A, C, G, T, or -100 where there is nothing to predict."
         )
+
+
+def _wrong_target(module: nn.Module, name: str, targets: torch.Tensor, size: int) -> int | None:
+    """The first target that is neither one of `size` ids nor -100; `None` where there is none, or nobody looks."""
+    check_whole_numbers(name, targets)
+    if not may_look(module, f"{name}, training={module.training}", targets):
+        return None
+    wrong = targets[(targets != -100) & ((targets < 0) | (targets >= size))]
+    return int(wrong[0]) if wrong.numel() else None
 
 
 def check_label_shape(name: str, labels: torch.Tensor, shape: torch.Size):
@@ -189,6 +193,11 @@ def check_token_labels(module: nn.Module, labels: torch.Tensor, inside: torch.Te
     )
 
 
+def usable_positions(table: nn.Embedding) -> int:
+    """How many positions a table of learned ones has; what lies before the first (RoBERTa, BART) does not count."""
+    return table.num_embeddings - getattr(table, "offset", 0 if table.padding_idx is None else table.padding_idx + 1)
+
+
 def check_length(encoder: PreTrainedModel, length: int):
     """Refuse sequences that are longer than an encoder's learned positions.
 
@@ -199,7 +208,7 @@ def check_length(encoder: PreTrainedModel, length: int):
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
     if not isinstance(table, nn.Embedding):
         return
-    places = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    places = usable_positions(table)
     if length > places:
         raise ValueError(
             f"A sequence of {length} positions ([CLS] and [SEP] included) is longer than the {places} that this "
@@ -245,5 +254,6 @@ __all__ = [
     "is_recorded",
     "may_look",
     "unknown_nucleotide_id",
+    "usable_positions",
     "wanted_outputs",
 ]

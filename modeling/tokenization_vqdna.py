@@ -522,7 +522,8 @@ def _around(parts: list[list], first, last) -> list:
 
 def _spell(nucleotide_ids: np.ndarray, skip_special_tokens: bool) -> str:
     """The letters of nucleotide ids; special tokens stay or are left out."""
-    names = ["A", "C", "G", "T", "N", "[MASK]", "[CLS]", "[SEP]", "[PAD]"]
+    names = list(_NUCLEOTIDE_TOKENS)
+    names[UNKNOWN_ID] = "N"
     wrong = nucleotide_ids[(nucleotide_ids < 0) | (nucleotide_ids >= len(names))]
     if wrong.size:
         raise ValueError(f"Cannot decode {wrong[0]}: nucleotide ids are 0 to {len(names) - 1}.")

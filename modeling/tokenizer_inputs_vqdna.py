@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .tokenizer_settings_vqdna import is_whole
+
 
 @dataclass(frozen=True)
 class Cutting:
@@ -42,7 +44,7 @@ class Cutting:
             ValueError: names the argument and its value.
         """
         for name, value, least in (("max_length", self.max_length, 1), ("stride", self.stride, 0)):
-            if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or value < least):
+            if value is not None and not (is_whole(value) and value >= least):
                 raise ValueError(f"{name}={value!r} is no number of ids; give a whole number of at least {least}.")
         if not self.cuts:
             return

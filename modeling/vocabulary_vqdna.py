@@ -106,9 +106,7 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
     try:
         tensors = load_file(codec_file)
     except PermissionError as error:
-        raise ValueError(
-            f"{codec_file} cannot be read: permission denied. Ask its owner to let you read it."
-        ) from error
+        raise _denied(codec_file) from error
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{codec_file} cannot be read ({error}): the file is truncated or damaged. Copy or download it again."

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
-from ..modeling.nucleotides_vqdna import CLS_NUCLEOTIDE_ID
+from ..modeling.heads_vqdna import base_mask
 
 
 IGNORED = -100  # the label of positions that are no base, which losses skip
-_OUTSIDE = (0, 2, 3)  # [PAD], [CLS], [SEP]
 
 
 def align_labels(encoded: Mapping, labels: Sequence) -> Mapping:
@@ -68,7 +68,8 @@ def align_labels(encoded: Mapping, labels: Sequence) -> Mapping:
 
 def _align(ids: np.ndarray, of_bases: Sequence[int], name: str, row: int) -> np.ndarray:
     """Labels of one row of ids, `(length,)`."""
-    inside = ids < CLS_NUCLEOTIDE_ID if name == "nucleotide_ids" else ~np.isin(ids, _OUTSIDE)
+    given = {"input_ids": None, "nucleotide_ids": None, name: torch.as_tensor(ids)}
+    inside = base_mask(**given, attention_mask=None).numpy()
     if np.ndim(of_bases) != 1 or (len(of_bases) and not np.issubdtype(np.asarray(of_bases).dtype, np.integer)):
         raise ValueError(
             f"The labels of row {row} (0-based) are {of_bases!r:.60}, but a list of whole numbers is needed, one for "

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ..modeling.checks_vqdna import usable_positions
 from .cuts import SPLIT_WORDS
 
 
@@ -13,8 +14,7 @@ def learned_positions(model: nn.Module) -> int | None:
     """The most tokens a model can read: those it has learned positions for; None where positions have no end."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _TABLES:
-            unused = getattr(module, "offset", 0 if module.padding_idx is None else module.padding_idx + 1)
-            return module.num_embeddings - unused
+            return usable_positions(module)
     return None
 
 

@@ -19,6 +19,9 @@ from ..files import read_json, write_json
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"checkpoint-(\d+)")
+# what the libraries raise for files that are not what they should be
+_UNREADABLE = (pickle.UnpicklingError, SafetensorError, RuntimeError, OSError, EOFError, LookupError)
+_UNREADABLE += (ValueError, TypeError, AttributeError)
 # how torch words what a full disk does to `torch.save`
 _UNWRITTEN = re.compile("PytorchStreamWriter|inline_container|unexpected pos|No space left")
 
@@ -127,18 +130,12 @@ def reading(checkpoint: str | Path) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, OSError, EOFError, LookupError) as error:
-        raise _unreadable(checkpoint, error) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise _unreadable(checkpoint, error) from error
-
-
-def _unreadable(checkpoint: str | Path, error: Exception) -> ValueError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ValueError(
-        f"{checkpoint} cannot be gone on from ({reason}): a file in it is damaged, or of another model. Remove it: "
-        "--resume then goes on from an older one, or begins again."
-    )
+    except _UNREADABLE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{checkpoint} cannot be gone on from ({reason}): a file in it is damaged, or of another model. Remove "
+            "it: --resume then goes on from an older one, or begins again."
+        ) from error
 
 
 @contextlib.contextmanager
