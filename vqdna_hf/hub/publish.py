@@ -44,13 +44,13 @@ def publish(arguments: PublishArguments) -> dict:
     directory = Path(resolve_checkpoint(arguments.directory))
     _check_repo_id(arguments.repo_id)
     kind = directory_kind(directory)
-    files_to_publish(directory, kind)  # what is wrong with them is said before anything else is done
+    names = files_to_publish(directory, kind)  # what is wrong with them is said before anything else is done
     base_name, base = base_of(directory, arguments.base_model) if kind == "adapter" else (None, None)
     if not arguments.dry_run:
         _check_login()
     with TemporaryDirectory(prefix="vqdna-publish-") as temporary:
         staging = Path(temporary) / "upload" / arguments.repo_id.split("/")[1]
-        _report_left_out(directory, stage(directory, staging, kind, arguments.repo_id, base_name))
+        _report_left_out(directory, stage(directory, staging, kind, arguments.repo_id, base_name, names))
         logger.info("Loading the %s in fresh processes, with and without the package ...", kind)
         verify(staging, kind, None if base is None else stage_base(base, Path(temporary) / "base"))
         files = {name: path.stat().st_size for name, path in _files(staging).items()}

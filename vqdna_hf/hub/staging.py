@@ -140,7 +140,14 @@ def _check_file(path: Path):
         ) from error
 
 
-def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: str | None = None) -> list[str]:
+def stage(
+    directory: Path,
+    staging: Path,
+    kind: str,
+    repo_id: str,
+    base_model: str | None = None,
+    names: list[str] | None = None,
+) -> list[str]:
     """Copy what belongs in a repository, and add the code, the licence and the card.
 
     Args:
@@ -148,6 +155,7 @@ def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: s
         staging: a new directory.
         repo_id: what the card calls it.
         base_model: for an adapter, the repository of its base.
+        names: what `files_to_publish` gave, which reads all weights, if it was asked already.
 
     Returns:
         The names of the files of `directory` that were left out.
@@ -155,7 +163,7 @@ def stage(directory: Path, staging: Path, kind: str, repo_id: str, base_model: s
     Raises:
         ValueError: see `files_to_publish` and `write_remote_code`; or the card's metadata cannot be read.
     """
-    names = files_to_publish(directory, kind)
+    names = files_to_publish(directory, kind) if names is None else names
     staging.mkdir(parents=True)
     for name in names:
         (staging / name).parent.mkdir(exist_ok=True)
