@@ -14,7 +14,7 @@ from ..training.pretrain_tokens import check_options
 from ..training.tokenize import load_tokenizer
 from ..training.train_tokenizer import check_held_out, codec_config
 from .cells import list_cells
-from .entries import MODES, ModelEntry, Specification, Study
+from .entries import MODES, ModelEntry, Specification, Study, TaskEntry
 from .values import check_unique
 
 
@@ -29,27 +29,23 @@ def check_values(specification: Specification, to_run: bool = True):
     """
     for seed in specification.seeds:
         FinetuneArguments.check_options({"seed": seed}, "seeds")
-    for mode, options in specification.modes.items():  # those that no model of the file runs, too
-        for name, value in options.items():
-            for one in value if isinstance(value, list) else [value]:
-                FinetuneArguments.check_options({name: one}, f"modes.{mode}")
     for model in specification.models:
         _check_model(model, specification, to_run)
     for task in specification.tasks:
         for model in specification.models:
-            for mode in specification.modes_of(model):
-                for point in specification.points(task, model, mode):
-                    _check_point(point, model, f"{task.name}, {model.name}, {mode}")
+            if model.control == "kmer-regression":
+                _check_regression(specification, task, model)
     # names become those of files
     check_unique([cell.name.lower() for cell in list_cells(specification)], "cells (task, model, mode and seed)")
     for study in specification.ablations:
         _check_study(study, specification)
 
 
-def _check_point(point: dict, model: ModelEntry, where: str):
-    FinetuneArguments.check_options(point, where)
-    if model.control == "kmer-regression":
-        _as_value(where, check_settings, point.get("kmers", [6]), point.get("strands", "one"), SINGLE_LABEL)
+def _check_regression(specification: Specification, task: TaskEntry, model: ModelEntry):
+    for mode in specification.modes_of(model):
+        for point in specification.points(task, model, mode):
+            settings = point.get("kmers", [6]), point.get("strands", "one")
+            _as_value(f"{task.name}, {model.name}, {mode}", check_settings, *settings, SINGLE_LABEL)
 
 
 def _check_model(model: ModelEntry, specification: Specification, to_run: bool):

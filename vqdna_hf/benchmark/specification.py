@@ -12,6 +12,7 @@ from .checks import check_values
 from .entries import MODES, ModelEntry, Specification, SpecificationError, Study, TaskEntry
 from .kinds import CONTROLS, TOKENIZERS
 from .values import (
+    GRID,
     as_list,
     as_mapping,
     as_text,
@@ -82,7 +83,7 @@ def _specification(content, to_run: bool) -> Specification:
     for name, options in as_mapping(content.get("modes") or {"full": None}, "modes").items():
         if name not in MODES:
             raise ValueError(f"modes: there is no mode {name!r}; choose among {', '.join(MODES)}.")
-        modes[name] = read_options(options, _FINETUNE, f"modes.{name}")
+        modes[name] = _tuning_options(options, f"modes.{name}")
     models = tuple(_model(name, entry) for name, entry in as_mapping(content.get("models") or {}, "models").items())
     tasks = tuple(_task(entry, [model.name for model in models]) for entry in as_list(content.get("tasks"), "tasks"))
     _check_models(models, content)
@@ -118,6 +119,15 @@ def _specification(content, to_run: bool) -> Specification:
     return specification
 
 
+def _tuning_options(given, where: str, further: dict[str, type] | None = None) -> dict:
+    """Options of fine-tuning, and `further` ones of a control, each within its range: every value of a grid."""
+    values = read_options(given, {**_FINETUNE, **(further or {})}, where)
+    for name, value in values.items():
+        for one in value if name in GRID and isinstance(value, list) else [value]:
+            FinetuneArguments.check_options({name: one}, where)
+    return values
+
+
 def _task(entry, models: list[str]) -> TaskEntry:
     entry = {"name": entry} if isinstance(entry, str) else as_mapping(entry, "tasks")
     name = entry.get("name")
@@ -126,8 +136,8 @@ def _task(entry, models: list[str]) -> TaskEntry:
     where = f"tasks.{name}"
     check_keys(entry, {"name", "data", *_FINETUNE, *models}, where)
     data = as_text(entry.get("data"), f"{where}.data")
-    options = {"all": read_options({key: entry[key] for key in entry if key in _FINETUNE}, _FINETUNE, where)}
-    options |= {key: read_options(entry[key], _FINETUNE, f"{where}.{key}") for key in entry if key in models}
+    options = {"all": _tuning_options({key: entry[key] for key in entry if key in _FINETUNE}, where)}
+    options |= {key: _tuning_options(entry[key], f"{where}.{key}") for key in entry if key in models}
     return TaskEntry(name if data else get_task(name).name, data, options)
 
 
@@ -179,8 +189,8 @@ def _model(name: str, entry) -> ModelEntry:
     seeds = entry.get("seeds")
     if seeds is not None and (type(seeds) is not int or seeds < 1):
         raise ValueError(f"{where}.seeds is {seeds!r}, but it must be how many of the file's seeds run, from 1 on.")
-    options = {**_FINETUNE, **CONTROLS.get(entry.get("control"), {})}
-    values["options"] = read_options(entry.get("options"), options, f"{where}.options")
+    further = CONTROLS.get(entry.get("control"), {})
+    values["options"] = _tuning_options(entry.get("options"), f"{where}.options", further)
     return ModelEntry(name=str(name), **values)
 
 
