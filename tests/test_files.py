@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from no_json import NO_OBJECTS
 from safetensors.numpy import save_file
 
 from vqdna_hf import files
@@ -138,26 +139,6 @@ def test_json_is_always_valid(tmp_path, value):
 def test_nan_that_earlier_versions_wrote_is_read(tmp_path):
     (tmp_path / "training.json").write_text('{"eval": {"loss": NaN}}')
     assert math.isnan(read_json(tmp_path / "training.json")["eval"]["loss"])
-
-
-DEEP = 100_000
-NO_OBJECTS = {
-    "empty": b"",
-    "cut": b'{"a": ',
-    "open": b"{",
-    "list": b"[]",
-    "number": b"3",
-    "text": b'"{}"',
-    "null": b"null",
-    "true": b"true",
-    "bytes": b"\xff\xfe{}",
-    "deep lists": b"[" * DEEP + b"]" * DEEP,
-    "deep objects": b'{"a":' * DEEP + b"1" + b"}" * DEEP,
-    "somewhat deep": b'{"a":' * 101 + b"1" + b"}" * 101,
-    "digits": b'{"a": ' + b"9" * 5000 + b"}",
-    "two": b"{}{}",
-    "safetensors": b"\x08\0\0\0\0\0\0\0{}      ",
-}
 
 
 @pytest.mark.parametrize("content", NO_OBJECTS.values(), ids=NO_OBJECTS)

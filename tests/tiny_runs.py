@@ -1,4 +1,4 @@
-"""Small data and the arguments of runs that take seconds, for the tests of this folder."""
+"""Small data and the arguments of runs that take seconds."""
 
 import json
 from pathlib import Path

@@ -4,7 +4,6 @@ import bz2
 import gzip
 import json
 import lzma
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -108,19 +107,6 @@ TASK_FILES: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "json": ("train.csv", b'[{"sequence": "ACGT", "label": 0}]\n', ("train.csv",)),
 }
 
-# JSON that is none of a command's, for every file that one reads
-JSON_TEXTS: dict[str, str] = {
-    "empty": "",
-    "cut": '{"model_type": "vqdna", ',
-    "a list": "[]",
-    "a number": "7",
-    "null": "null",
-    "text": '"vqdna"',
-    "not UTF-8": "\udcff\udcfe",
-    "deep": "[" * 100_000,
-    "deep mappings": '{"a":' * 100_000,
-}
-
 YAML_TEXTS: dict[str, tuple[str, str]] = {
     "empty": ("", "mapping"),
     "a list": ("- 1\n- 2\n", "mapping"),
@@ -157,7 +143,7 @@ YAML_TEXTS: dict[str, tuple[str, str]] = {
     ),
 }
 
-# file -> commands that read it, with {bad} in the place of the directory; see `damaged`
+# file -> commands that read it, with {bad} in the place of the directory
 JSON_READERS: list[tuple[str, str, str]] = [
     ("encoder", "config.json", "finetune --data {task} --model {bad} --output {out}"),
     ("encoder", "tokenizer_config.json", "finetune --data {task} --model {bad} --output {out}"),
@@ -176,12 +162,6 @@ JSON_READERS: list[tuple[str, str, str]] = [
     ("adapter", "adapter_config.json", "publish {bad} owner/name --dry-run --base-model owner/base"),
     ("probe", "probe.json", "card {bad}"),
 ]
-
-
-def damaged(directory: Path, change: Callable[[Path], None]) -> Path:
-    """A directory after a change to it."""
-    change(directory)
-    return directory
 
 
 def with_nan(path: Path):

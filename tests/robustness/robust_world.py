@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from tiny_runs import write_fasta, write_task
 
 from vqdna_hf.cli import main
 from vqdna_hf.demo import simulate_contig
-from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 
 
 # a vocabulary, an encoder and a control, on one task
@@ -48,27 +48,8 @@ class World:
 
 def write_genome(path: Path) -> Path:
     """20,000 simulated bases in the contigs c1, c2 and c3."""
-    rng, lines = np.random.default_rng(0), []
-    for number, length in enumerate((9000, 7000, 4000), start=1):
-        bases = ids_to_bases(simulate_contig(rng, length))
-        lines += [f">c{number}", *(bases[start : start + 80] for start in range(0, length, 80))]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def write_task(directory: Path, values: bool = False, rows: tuple[int, int, int] = (36, 12, 14)) -> Path:
-    """Sequences of 40 bases; every other one has TATAAA planted, which is its label."""
-    directory.mkdir(parents=True)
-    rng = np.random.default_rng(5)
-    for split, count in zip(("train", "dev", "test"), rows):
-        lines = ["sequence,label"]
-        for row in range(count):
-            bases = rng.integers(0, 4, 40).astype(np.uint8)
-            if row % 2:
-                bases[10:16] = bases_to_ids("TATAAA")
-            lines.append(f"{ids_to_bases(bases)},{row % 2 + rng.random() / 3 if values else row % 2}")
-        (directory / f"{split}.csv").write_text("\n".join(lines) + "\n")
-    return directory
+    rng = np.random.default_rng(0)
+    return write_fasta(path, [simulate_contig(rng, length) for length in (9000, 7000, 4000)])
 
 
 def write_benchmark(path: Path, world: World, content: dict) -> Path:
@@ -83,8 +64,8 @@ def make_world(root: Path) -> World:
     names = ("tokenizer", "corpus", "contigs", "encoder", "full", "adapter", "probe")
     places = {name: str(root / name) for name in names}
     places["genome"] = str(write_genome(root / "genome.fa"))
-    places["task"] = str(write_task(root / "planted"))
-    places["values"] = str(write_task(root / "levels", values=True))
+    places["task"] = str(write_task(root / "planted", lambda planted, rng: planted))
+    places["values"] = str(write_task(root / "levels", lambda planted, rng: planted + rng.random() / 3))
     few = ["--preset", "tiny", "--max-steps", "2", "--batch-size", "4", "--warmup-steps", "1", "--eval-windows", "4"]
     tuned = ["finetune", "--data", "{task}", "--model", "{encoder}", "--epochs", "1", "--batch-size", "12"]
     tuned += ["--cache-dir", str(root / "cache"), "--mode"]

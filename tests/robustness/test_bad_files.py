@@ -15,17 +15,18 @@ from bad_files import (
     FASTA_FINE,
     GOOD,
     JSON_READERS,
-    JSON_TEXTS,
     TASK_FILES,
     YAML_TEXTS,
     edited,
     with_nan,
 )
+from no_json import NO_OBJECTS
 from robust_world import World
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
+JSON_KINDS = ("empty", "cut", "list", "number", "null", "text", "bytes", "unfinished lists", "unfinished objects")
 FASTA_CASES = [
     (command, kind) for command in FASTA_COMMANDS for kind in FASTA_FILES if (command, kind) not in FASTA_FINE
 ]
@@ -102,10 +103,10 @@ def test_a_bad_task_directory(places, capsys, tmp_path, kind):
     check_nothing_written(tmp_path / "out")
 
 
-@pytest.mark.parametrize("kind", JSON_TEXTS)
+@pytest.mark.parametrize("kind", JSON_KINDS)
 @pytest.mark.parametrize(("source", "file", "line"), JSON_READERS, ids=[" ".join(case) for case in JSON_READERS])
 def test_a_bad_json_file(world, places, capsys, tmp_path, source, file, line, kind):
-    (copy_of(world, source, places) / file).write_bytes(JSON_TEXTS[kind].encode("utf-8", "surrogateescape"))
+    (copy_of(world, source, places) / file).write_bytes(NO_OBJECTS[kind])
     said = refusal(capsys, line, places)
     assert file in said or places["bad"] in said, said
     check_nothing_written(tmp_path / "out")

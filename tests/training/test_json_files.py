@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from no_json import NO_OBJECTS
 from tiny_runs import finetune_arguments, pretrain_arguments, tokenize_arguments, tokenizer_arguments
 
 from vqdna_hf.analysis.linear_probe import LinearProbe
@@ -23,18 +24,9 @@ from vqdna_hf.training.tokenize import load_tokenizer, tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 
-DEEP = 100_000
-CONTENTS = {
-    "list": b"[]",
-    "number": b"3",
-    "text": b'"x"',
-    "null": b"null",
-    "empty": b"",
-    "open": b"{",
-    "bytes": b"\xff\xfe\x00{}",
-    "deep": b"[" * DEEP + b"]" * DEEP,
-    "deep objects": b'{"model_type":' * DEEP + b"1" + b"}" * DEEP,
-}
+# of the many kinds those that the readers of this folder could stumble over
+KINDS = ("list", "number", "text", "null", "empty", "open", "bytes", "deep lists", "deep objects")
+CONTENTS = {kind: NO_OBJECTS[kind] for kind in KINDS}
 
 
 @pytest.fixture
