@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 OFFLINE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-newest test-min test-upstream lock bench style quality cards build clean
+.PHONY: help demo test test-slow test-newest test-min test-upstream lock bench style quality structure cards build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -67,8 +67,11 @@ quality: $(INSTALLED) ## check without changing anything
 	$(BIN)/ruff format --check .
 	$(BIN)/typos
 
+structure: ## measure the package: lines, long files and functions, circles and upward imports, what stands twice
+	$(PYTHON) tests/structure.py
+
 cards: $(INSTALLED) ## render model_cards/ from the facts in its sources/
-	$(BIN)/python -m vqdna_hf.hub.render_cards model_cards
+	$(BIN)/python -m vqdna_hf.cards.render model_cards
 
 # an old build/ would bring files that no longer exist into the wheel
 build: $(INSTALLED) ## make the sdist and, from it, the wheel

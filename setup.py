@@ -64,7 +64,7 @@ EXTRAS["min"] = [
 
 def read_version() -> str:
     """Read `__version__ = "..."` as text: importing the package would need its dependencies."""
-    path = ROOT / "vqdna_hf" / "__init__.py"
+    path = ROOT / "vqdna_hf" / "version.py"
     match = re.search(r'^__version__ = "([^"]+)"$', path.read_text(encoding="utf-8"), re.MULTILINE)
     if match is None:
         raise RuntimeError(f'{path} has no line `__version__ = "..."`; setup.py reads the version there.')

@@ -29,7 +29,8 @@ def dna(bases: int) -> tuple[list[np.ndarray], np.ndarray, str]:
             contig,
             "random bases",
         )
-    from vqdna_hf.data import load_task, read_fasta
+    from vqdna_hf.data import read_fasta
+    from vqdna_hf.tasks import load_task
 
     contig = np.zeros(0, dtype=np.uint8)
     for _, ids in read_fasta(Path(data) / "pretraining" / "homo_sapiens_long.fa.gz"):

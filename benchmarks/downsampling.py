@@ -16,8 +16,8 @@ from measuring import parse_with_data
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 import vqdna_hf
-from vqdna_hf.data import load_task
 from vqdna_hf.metrics import make_compute_metrics
+from vqdna_hf.tasks import load_task
 
 
 TASKS = ("prom/prom_core_tata", "prom/prom_core_notata")

@@ -25,19 +25,13 @@ import numpy as np
 import torch
 from measuring import Figure, add_arguments, median_seconds, report, synchronize
 
-from vqdna_hf import (
-    VQDNACodecConfig,
-    VQDNACodecModel,
-    VQDNAConfig,
-    VQDNAForSequenceClassification,
-    VQDNATokenizer,
-)
+from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig, VQDNAForSequenceClassification, VQDNATokenizer
 from vqdna_hf.baselines import TokenEncoderConfig
 from vqdna_hf.baselines.modeling_tokens import TokenEncoderForSequenceClassification
 from vqdna_hf.baselines.tokenizers import bpe_tokenizer, bpe_tokenizer_from_file
-from vqdna_hf.data import load_task_files
-from vqdna_hf.demo import simulate_contig, simulate_sequence
+from vqdna_hf.demo.simulation import simulate_contig, simulate_sequence
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.code_cache import cached_codes
 from vqdna_hf.training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences
 from vqdna_hf.training.task_data import TaskCollator

@@ -33,7 +33,7 @@ from measuring import Figure, add_arguments, median_seconds, report
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.data import FastaStream, write_genome_codes
 from vqdna_hf.data.code_workers import CodeWorkers
-from vqdna_hf.demo import simulate_contig
+from vqdna_hf.demo.simulation import simulate_contig
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 
 

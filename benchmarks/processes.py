@@ -24,13 +24,13 @@ from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
+from vqdna_hf.arguments.training import TrainTokenizerArguments
 from vqdna_hf.data import GenomeBases, WindowDataset
 from vqdna_hf.modeling.configuration_vqdna import VQDNACodecConfig
 from vqdna_hf.modeling.modeling_vqdna_codec import VQDNACodecModel
-from vqdna_hf.training.arguments import TrainTokenizerArguments
+from vqdna_hf.runs.processes import leave_processes
 from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
-from vqdna_hf.training.launched import leave_processes
-from vqdna_hf.training.train_tokenizer import training_arguments
+from vqdna_hf.training.recipes import training_arguments
 
 
 LENGTH = 64  # of a window, in bases

@@ -40,7 +40,7 @@ def gue_strings(count: int) -> tuple[list[str], str]:
     random.seed(0)
     data = os.environ.get("VQDNA_DATA")
     if data:
-        from vqdna_hf.data import load_task
+        from vqdna_hf.tasks import load_task
 
         strings = []
         for task in ("prom/prom_core_tata", "prom/prom_300_tata", "mouse/3", "tf/0"):

@@ -14,8 +14,8 @@ from measuring import parse_with_data
 
 from vqdna_hf import VQDNATokenizer
 from vqdna_hf.checkpoints import list_checkpoints, resolve_checkpoint
-from vqdna_hf.data import load_task
 from vqdna_hf.metrics import codebook_usage, perplexity
+from vqdna_hf.tasks import load_task
 
 
 TASKS = {"human": ("prom/prom_core_all", "prom/prom_300_tata", "tf/0"), "mouse": ("mouse/0", "mouse/3")}

@@ -14,8 +14,8 @@ from pathlib import Path
 from measuring import parse_with_data
 
 from vqdna_hf import VQDNATokenizer
-from vqdna_hf.analysis.linear_probe import LinearProbe
-from vqdna_hf.data import load_task_files
+from vqdna_hf.baselines.linear_probe import LinearProbe
+from vqdna_hf.tasks import load_task_files
 
 
 # task, pooling, whether both strands are averaged

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

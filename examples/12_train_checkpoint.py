@@ -13,10 +13,10 @@ import os
 from pathlib import Path
 
 from vqdna_hf import VQDNAForMaskedLM, VQDNATokenizer
+from vqdna_hf.arguments.training import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
+from vqdna_hf.checkpoints.lineage import without_paths
 from vqdna_hf.data import Corpus
-from vqdna_hf.files import read_json, write_json
-from vqdna_hf.training.arguments import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
-from vqdna_hf.training.lineage import without_paths
+from vqdna_hf.runs.files import read_json, write_json
 from vqdna_hf.training.pretrain import pretrain
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer

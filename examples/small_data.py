@@ -13,7 +13,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from vqdna_hf.demo import run, write_simulation
+from vqdna_hf.demo.simulation import write_simulation
+from vqdna_hf.demo.steps import run
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -7,13 +7,11 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from vqdna_hf import arguments as other_arguments
+from vqdna_hf.arguments import analysis, data, publishing, training
+from vqdna_hf.arguments.training import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
 from vqdna_hf.baselines.tokenizers import KINDS, LARGEST_K
-from vqdna_hf.benchmark.entries import MODES
+from vqdna_hf.benchmark.spec.schema import MODES
 from vqdna_hf.cli import COMMANDS, arguments_of, main
-from vqdna_hf.data.sarscov2 import HOLD_OUT
-from vqdna_hf.data.species import MAX_LENGTH
-from vqdna_hf.data.species_files import FORMATS
 from vqdna_hf.metrics import metric_names
 from vqdna_hf.modeling.configuration_vqdna import (
     CODEC_PRESETS,
@@ -24,10 +22,11 @@ from vqdna_hf.modeling.configuration_vqdna import (
 )
 from vqdna_hf.options import LARGEST, Range, option_name, value_type
 from vqdna_hf.parsing import OptionParser
-from vqdna_hf.training import arguments as training_arguments
-from vqdna_hf.training.arguments import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
+from vqdna_hf.tasks.sarscov2 import HOLD_OUT
+from vqdna_hf.tasks.species.draw import MAX_LENGTH
+from vqdna_hf.tasks.species.write import FORMATS
 from vqdna_hf.training.masking import MASKINGS
-from vqdna_hf.training.train_tokenizer import PAPER_RECIPE, apply_recipe
+from vqdna_hf.training.recipes import VOCABULARY, apply_recipe
 
 
 CLASSES = {command: arguments_of(command) for command in COMMANDS}
@@ -132,22 +131,22 @@ def test_the_choices_and_bounds_are_those_of_the_code():
     assert set(choices(PretrainArguments, "preset")) == set(ENCODER_PRESETS)
     assert choices(TrainTokenizerArguments, "quantizer") == QUANTIZERS
     assert choices(PretrainArguments, "masking") == MASKINGS
-    assert choices(FinetuneArguments, "pooling") == choices(other_arguments.DemoArguments, "pooling") == POOLINGS
+    assert choices(FinetuneArguments, "pooling") == choices(analysis.DemoArguments, "pooling") == POOLINGS
     assert set(choices(FinetuneArguments, "mode")) == set(MODES)
     problems = choices(FinetuneArguments, "problem")
     assert set(choices(FinetuneArguments, "metric")) == {name for one in problems for name in metric_names(one)}
-    assert choices(other_arguments.BaselineTokenizerArguments, "kind") == KINDS
-    assert limits(other_arguments.BaselineTokenizerArguments, "k").at_most == LARGEST_K
-    assert limits(other_arguments.BaselineTokenizerArguments, "vocab_size").at_least == NUM_SPECIAL_TOKENS + 4
-    assert choices(other_arguments.CodebookArguments, "hold_out") == HOLD_OUT
-    assert choices(other_arguments.SpeciesTaskArguments, "format") == FORMATS
-    assert limits(other_arguments.SpeciesTaskArguments, "length").at_most == MAX_LENGTH
+    assert choices(data.BaselineTokenizerArguments, "kind") == KINDS
+    assert limits(data.BaselineTokenizerArguments, "k").at_most == LARGEST_K
+    assert limits(data.BaselineTokenizerArguments, "vocab_size").at_least == NUM_SPECIAL_TOKENS + 4
+    assert choices(analysis.CodebookArguments, "hold_out") == HOLD_OUT
+    assert choices(data.SpeciesTaskArguments, "format") == FORMATS
+    assert limits(data.SpeciesTaskArguments, "length").at_most == MAX_LENGTH
 
 
 def test_every_class_of_arguments_belongs_to_a_command():
     found = {
         cls
-        for module in (other_arguments, training_arguments)
+        for module in (analysis, data, publishing, training)
         for name, cls in vars(module).items()
         if name.endswith("Arguments") and name not in ("Arguments", "RunArguments")
     }
@@ -167,8 +166,8 @@ def test_what_is_set_later_is_checked_too():
 
 def test_a_recipe_sets_what_is_within_the_ranges():
     arguments = make("train-tokenizer", recipe="paper")
-    apply_recipe(arguments, PAPER_RECIPE)
-    assert arguments.learning_rate == PAPER_RECIPE["learning_rate"]
+    apply_recipe(arguments, VOCABULARY)
+    assert arguments.learning_rate == VOCABULARY["learning_rate"]
     with pytest.raises(ValueError, match="--learning-rate -1"):
         apply_recipe(make("train-tokenizer", recipe="paper"), {"learning_rate": -1})
 

@@ -16,8 +16,8 @@ from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.baselines.tokenizers import character_tokenizer
-from vqdna_hf.files import put_directory
 from vqdna_hf.hub.staging import _link
+from vqdna_hf.runs.files import put_directory
 
 
 ROOT = Path(__file__).resolve().parents[1]

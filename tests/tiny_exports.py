@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig, VQDNATokenizer
-from vqdna_hf.export import ExportArguments
+from vqdna_hf.export.export import ExportArguments
 from vqdna_hf.modeling.configuration_vqdna import ENCODER_PRESETS
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
-from vqdna_hf.training.arguments import (
+from vqdna_hf.arguments.training import (
     FinetuneArguments,
     PretrainArguments,
     TokenizeArguments,
     TrainTokenizerArguments,
 )
+from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 
 
 FINETUNE_KEYS = {"task", "mode", "seed", "metric", "dev", "test", "counts", "seconds", "versions", "fingerprint"}

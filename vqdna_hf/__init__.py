@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .registration import CLASSES, register_classes
+from .version import __version__
 
 
 if TYPE_CHECKING:
     from .checkpoints import checkpoint
+    from .lora import lora_config
     from .modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
     from .modeling.modeling_vqdna import (
         VQDNAForMaskedLM,
@@ -23,10 +25,7 @@ if TYPE_CHECKING:
     )
     from .modeling.modeling_vqdna_codec import VQDNACodecModel
     from .modeling.tokenization_vqdna import VQDNATokenizer
-    from .training.lora import lora_config
 
-
-__version__ = "0.1.0"
 
 __all__ = [
     "VQDNACodecConfig",
@@ -43,7 +42,7 @@ __all__ = [
 ]
 
 _MODULES = {name: f".modeling.{module}" for name, module in CLASSES.items()}
-_MODULES |= {"checkpoint": ".checkpoints", "lora_config": ".training.lora"}
+_MODULES |= {"checkpoint": ".checkpoints", "lora_config": ".lora"}
 
 
 def __getattr__(name: str):

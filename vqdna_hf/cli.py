@@ -8,67 +8,77 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 
-from . import __version__
-from .files import check_output
 from .options import Arguments
 from .parsing import OneLineParser, OptionParser
+from .runs.files import check_output
+from .version import __version__
 
 
-# command -> (module, arguments class, function, one line of help); the module is imported when the command runs
+# command -> (module, class in `arguments`, function, one line of help); the module is imported when the command runs
 COMMANDS = {
     "train-tokenizer": (
         "training.train_tokenizer",
-        "TrainTokenizerArguments",
+        "training.TrainTokenizerArguments",
         "train_tokenizer",
         "stage 1: learn a DNA vocabulary",
     ),
-    "tokenize": ("training.tokenize", "TokenizeArguments", "tokenize", "stage 2: store windows of genomes"),
-    "pretrain": ("training.pretrain", "PretrainArguments", "pretrain", "stage 2: masked pre-training"),
+    "tokenize": ("training.tokenize", "training.TokenizeArguments", "tokenize", "stage 2: store windows of genomes"),
+    "pretrain": ("training.pretrain", "training.PretrainArguments", "pretrain", "stage 2: masked pre-training"),
     "finetune": (
         "training.finetune",
-        "FinetuneArguments",
+        "training.FinetuneArguments",
         "finetune",
         "stage 3: adapt a model to a task and score it",
     ),
     "one-hot-tokenizer": (
         "baselines.one_hot",
-        "OneHotArguments",
+        "data.OneHotArguments",
         "write_one_hot_tokenizer",
         "write the one-hot control as a tokenizer directory",
     ),
     "baseline-tokenizer": (
         "baselines.write_tokenizer",
-        "BaselineTokenizerArguments",
+        "data.BaselineTokenizerArguments",
         "write_baseline_tokenizer",
         "write a character, k-mer or BPE tokenizer",
     ),
-    "publish": ("hub.publish", "PublishArguments", "publish", "verify a directory and upload it to the Hub"),
-    "card": ("hub.model_card", "CardArguments", "card", "write the model card of a directory"),
-    "export": ("export", "ExportArguments", "export", "write a model or tokenizer directory as ONNX files"),
-    "tasks": ("analysis.task_table", "TasksArguments", "tasks", "the datasets of the paper: metric, classes, counts"),
+    "publish": (
+        "hub.publish",
+        "publishing.PublishArguments",
+        "publish",
+        "verify a directory and upload it to the Hub",
+    ),
+    "card": ("cards.card", "publishing.CardArguments", "card", "write the model card of a directory"),
+    "export": (
+        "export.export",
+        "publishing.ExportArguments",
+        "export",
+        "write a model or tokenizer directory as ONNX files",
+    ),
+    "tasks": ("tasks.table", "data.TasksArguments", "tasks", "the datasets of the paper: metric, classes, counts"),
     "species-task": (
-        "data.species_files",
-        "SpeciesTaskArguments",
+        "tasks.species.write",
+        "data.SpeciesTaskArguments",
         "species_task_command",
         "draw windows of genomes for species classification",
     ),
-    "audit": ("analysis.audit", "AuditArguments", "audit", "check datasets for copies, overlap and shortcuts"),
+    "audit": ("tasks.audit", "data.AuditArguments", "audit", "check datasets for copies, overlap and shortcuts"),
     "codebook": (
-        "analysis.codebook.command",
-        "CodebookArguments",
+        "analysis.codebook.codebook",
+        "analysis.CodebookArguments",
         "codebook",
         "see a codebook: usage, relevance to classes, logos",
     ),
     "benchmark": (
-        "benchmark.command",
-        "BenchmarkArguments",
+        "benchmark.benchmark",
+        "analysis.BenchmarkArguments",
         "benchmark",
         "compare models on tasks, as a YAML file says, and print the tables",
     ),
-    "info": ("analysis.info", "InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
+    "info": ("analysis.info", "analysis.InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
     "demo": (
-        "demo",
-        "DemoArguments",
+        "demo.demo",
+        "analysis.DemoArguments",
         "demo",
         "see the checkpoint of the package at work; or all stages, from scratch",
     ),
@@ -77,9 +87,8 @@ COMMANDS = {
 
 def arguments_of(command: str) -> type[Arguments]:
     """The argument class of a command, without what the command imports."""
-    module, name, _, _ = COMMANDS[command]
-    stage = module.split(".")[0] == "training"
-    return getattr(import_module(".training.arguments" if stage else ".arguments", __package__), name)
+    module, _, name = COMMANDS[command][1].partition(".")
+    return getattr(import_module(f".arguments.{module}", __package__), name)
 
 
 def _function_of(command: str) -> Callable:
@@ -100,7 +109,7 @@ def _say_error(text: str):
     if "RANK" not in os.environ:  # started alone: nothing need be imported to say so
         print(text, file=sys.stderr, flush=True)
         return
-    from .training.launched import say_error
+    from .runs.processes import say_error
 
     say_error(text)
 
@@ -164,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     except _input_errors() as error:
         return _refuse(command, error)
     if "RANK" in os.environ:  # started alone: nothing need be imported to leave
-        from .training.launched import leave_processes
+        from .runs.processes import leave_processes
 
         leave_processes()
     return 0

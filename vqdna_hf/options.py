@@ -14,6 +14,10 @@ from typing import Any, get_args, get_origin
 
 # of whole numbers without an upper bound of their own
 LARGEST = 2**31 - 1
+# what numpy takes as the seed of a generator
+LARGEST_SEED = 2**32 - 1
+# bounds of an option that is a seed
+SEED = {"at_least": 0, "at_most": LARGEST_SEED}
 
 
 @dataclass(frozen=True)

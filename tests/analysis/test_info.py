@@ -4,7 +4,7 @@ from torch import nn
 
 from vqdna_hf import VQDNAConfig
 from vqdna_hf.analysis.info import encoder_info, info
-from vqdna_hf.arguments import InfoArguments
+from vqdna_hf.arguments.analysis import InfoArguments
 
 
 def test_the_cost_of_long_sequences_is_counted_without_their_memory(monkeypatch):

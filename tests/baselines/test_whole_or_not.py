@@ -11,12 +11,12 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
-from vqdna_hf.analysis import linear_probe
-from vqdna_hf.analysis.linear_probe import LinearProbe
+from vqdna_hf.baselines import linear_probe
+from vqdna_hf.baselines.linear_probe import LinearProbe
 from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
 from vqdna_hf.baselines.tokenizers import character_tokenizer
 from vqdna_hf.baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
-from vqdna_hf.files import save_pretrained
+from vqdna_hf.runs.files import save_pretrained
 
 
 def characters(output: Path):

@@ -10,7 +10,7 @@ from vqdna_hf.baselines import tokenizer_kind
 from vqdna_hf.baselines.write_tokenizer import BaselineTokenizerArguments, training_windows, write_baseline_tokenizer
 from vqdna_hf.cli import main
 from vqdna_hf.data import GenomeBases, write_corpus
-from vqdna_hf.demo import simulate_contig
+from vqdna_hf.demo.simulation import simulate_contig
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
 
-import vqdna_hf.benchmark.ablations as ablations
-from vqdna_hf.benchmark.ablations import list_variants, record_path
-from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
-from vqdna_hf.benchmark.entries import SpecificationError
-from vqdna_hf.benchmark.specification import read_specification
+import vqdna_hf.benchmark.run.ablations as ablations
+from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.run.ablations import list_variants, record_path
+from vqdna_hf.benchmark.spec.schema import SpecificationError
+from vqdna_hf.benchmark.spec.specification import read_specification
 
 
 STUDIES = [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vqdna_hf.benchmark.cells import read_cell
+from vqdna_hf.benchmark.run.cells import read_cell
 
 
 CELL = {"task": "a", "family": "own", "metric": "mcc", "problem_type": "single_label_classification", "model": "m"}

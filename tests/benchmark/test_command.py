@@ -13,10 +13,10 @@ from tiny_benchmark import MODELS, write_benchmark, write_task
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-import vqdna_hf.benchmark.command as command
-import vqdna_hf.benchmark.prepare as prepare
-from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
-from vqdna_hf.data import TaskDataError
+import vqdna_hf.benchmark.benchmark as command
+import vqdna_hf.benchmark.run.prepare as prepare
+from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
+from vqdna_hf.tasks import TaskDataError
 from vqdna_hf.training.encoded_sequences import EmptySequenceError
 
 

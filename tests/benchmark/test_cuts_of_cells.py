@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from tiny_benchmark import write_benchmark, write_task
 
-from vqdna_hf.benchmark.cells import cell_settings, list_cells
-from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
-from vqdna_hf.benchmark.specification import read_specification
-from vqdna_hf.benchmark.tasks import load_tasks
-from vqdna_hf.training.cuts import Cut, read_cuts
+from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.run.cells import cell_settings, list_cells
+from vqdna_hf.benchmark.run.tasks import load_tasks
+from vqdna_hf.benchmark.spec.specification import read_specification
+from vqdna_hf.runs.cuts import Cut, read_cuts
 
 
 def run(path, output):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from tiny_benchmark import MODELS, write_benchmark
 
-import vqdna_hf.benchmark.command as command
-import vqdna_hf.data.benchmark as benchmark_data
-from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
-from vqdna_hf.benchmark.specification import read_specification
-from vqdna_hf.benchmark.tasks import CARVED, load_tasks
-from vqdna_hf.data import load_task_files
-from vqdna_hf.data.catalogue import get_task
-from vqdna_hf.data.tasks import carve_dev
+import vqdna_hf.benchmark.benchmark as command
+import vqdna_hf.tasks.load_catalogue as benchmark_data
+from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.run.tasks import CARVED, load_tasks
+from vqdna_hf.benchmark.spec.specification import read_specification
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.tasks import load_task_files
+from vqdna_hf.tasks.catalogue import get_task
+from vqdna_hf.tasks.load import carve_dev
 
 
 CHANGES = {"seeds": [1], "models": {"regression": MODELS["regression"]}}

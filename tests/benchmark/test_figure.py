@@ -4,8 +4,8 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from vqdna_hf.analysis.codebook.drawing import LIGHT
-from vqdna_hf.benchmark.aggregate import summarize
-from vqdna_hf.benchmark.figure import draw_scores, write_score_figure
+from vqdna_hf.benchmark.tables.aggregate import summarize
+from vqdna_hf.benchmark.tables.figure import draw_scores, write_score_figure
 
 
 def cell(task, model, kind, seed, score, mode="full"):

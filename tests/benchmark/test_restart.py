@@ -8,12 +8,12 @@ import transformers
 from tiny_benchmark import MODELS, write_benchmark
 from transformers import AutoTokenizer
 
-import vqdna_hf.benchmark.command as command
+import vqdna_hf.benchmark.benchmark as command
 import vqdna_hf.training.pretrain as pretrain
 import vqdna_hf.training.pretrain_tokens as pretrain_tokens
 import vqdna_hf.training.train_tokenizer as train_tokenizer
 from vqdna_hf import VQDNATokenizer, checkpoint
-from vqdna_hf.benchmark.command import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
 
 
 def run(path, output, **options):

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
 
-from vqdna_hf.benchmark.cells import list_cells
-from vqdna_hf.benchmark.entries import SpecificationError
-from vqdna_hf.benchmark.specification import read_specification
+from vqdna_hf.benchmark.run.cells import list_cells
+from vqdna_hf.benchmark.spec.schema import SpecificationError
+from vqdna_hf.benchmark.spec.specification import read_specification
 
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,15 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from vqdna_hf.benchmark.ablation_tables import ablation_table
-from vqdna_hf.benchmark.aggregate import average_ranks, mean_difference, paired_difference, summarize
-from vqdna_hf.benchmark.detail_tables import difference_tables
-from vqdna_hf.benchmark.latex import escape_latex, table_to_latex
-from vqdna_hf.benchmark.layout import Cell, Row, Table, mark_best
-from vqdna_hf.benchmark.model_tables import significant
-from vqdna_hf.benchmark.score_tables import Scores, parts
-from vqdna_hf.benchmark.tables import benchmark_tables, write_tables
-from vqdna_hf.data.catalogue import get_task, list_tasks
+from vqdna_hf.benchmark.tables.ablations import ablation_table
+from vqdna_hf.benchmark.tables.aggregate import average_ranks, mean_difference, paired_difference, summarize
+from vqdna_hf.benchmark.tables.details import difference_tables
+from vqdna_hf.benchmark.tables.latex import escape_latex, table_to_latex
+from vqdna_hf.benchmark.tables.layout import Cell, Row, Table, mark_best
+from vqdna_hf.benchmark.tables.models import significant
+from vqdna_hf.benchmark.tables.scores import Scores, parts
+from vqdna_hf.benchmark.tables.write import benchmark_tables, write_tables
+from vqdna_hf.tasks.catalogue import get_task, list_tasks
 
 
 KINDS = {"hrq": "learned vocabulary", "bpe": "hand-made vocabulary", "cnn": "control"}

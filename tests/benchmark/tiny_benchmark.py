@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from vqdna_hf.demo import simulate_contig
+from vqdna_hf.demo.simulation import simulate_contig
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 
 

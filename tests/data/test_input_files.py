@@ -16,10 +16,10 @@ from vqdna_hf import cli
 from vqdna_hf.data import FastaError, FastaStream, GenomeBases, read_fasta
 from vqdna_hf.data.genome_writing import write_genome_codes
 from vqdna_hf.data.input_files import DamagedFileError, InputFile, check_file
-from vqdna_hf.data.multi_species_files import GenomeFile, first_header, read_contigs
-from vqdna_hf.data.sarscov2 import read_lineages
-from vqdna_hf.data.species import find_genomes
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.tasks.sarscov2 import read_lineages
+from vqdna_hf.tasks.species.draw import find_genomes
+from vqdna_hf.tasks.species.genome_files import GenomeFile, first_header, read_contigs
 
 
 def zstd(data: bytes) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 from vqdna_hf.data import manifests
 from vqdna_hf.data.manifests import different_settings, holds_manifest, read_manifest, wait_until
-from vqdna_hf.files import write_json
+from vqdna_hf.runs.files import write_json
 
 
 class OwnError(ValueError):

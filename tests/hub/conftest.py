@@ -9,7 +9,7 @@ from loopback_hub import LoopbackHub
 from peft import get_peft_model
 
 from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNATokenizer
-from vqdna_hf.training.lora import lora_config
+from vqdna_hf.lora import lora_config
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from vqdna_hf.benchmark.published import published_scores
-from vqdna_hf.hub.model_card import render_model_card
-from vqdna_hf.hub.render_cards import main as render_main
-from vqdna_hf.hub.render_cards import render_card
+from vqdna_hf.cards.card import render_model_card
+from vqdna_hf.cards.render import main as render_main
+from vqdna_hf.cards.render import render_card
+from vqdna_hf.tasks.published import published_scores
 
 
 def score(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
+from vqdna_hf.cards.card import render_model_card, write_model_card
+from vqdna_hf.cards.render import copy_facts, render_cards, stale_cards
+from vqdna_hf.cards.render import main as render_main
+from vqdna_hf.cards.scores import join_results
+from vqdna_hf.checkpoints.lineage import encoder_record, vocabulary_record, without_paths
 from vqdna_hf.cli import main
-from vqdna_hf.hub.card_scores import join_results
-from vqdna_hf.hub.model_card import render_model_card, write_model_card
-from vqdna_hf.hub.render_cards import copy_facts, render_cards, stale_cards
-from vqdna_hf.hub.render_cards import main as render_main
-from vqdna_hf.training.lineage import encoder_record, vocabulary_record, without_paths
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqdna_hf.hub.model_card import save_card
+from vqdna_hf.cards.card import save_card
 from vqdna_hf.hub.pushing import _as_vqdna
 from vqdna_hf.hub.remote_code import write_remote_code
 

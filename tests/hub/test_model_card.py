@@ -14,23 +14,23 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 
 import vqdna_hf.training.finetune
 import vqdna_hf.training.recording
-from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
-from vqdna_hf.cli import main
-from vqdna_hf.data import load_task_files
-from vqdna_hf.demo import simulate_contig
-from vqdna_hf.hub import write_remote_code
-from vqdna_hf.hub.digests import check_digests, weight_digests
-from vqdna_hf.hub.model_card import MARKER, render_model_card, sealed, write_model_card
-from vqdna_hf.hub.model_card_callback import ModelCardCallback
-from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
-from vqdna_hf.training.arguments import (
+from vqdna_hf.arguments.training import (
     FinetuneArguments,
     PretrainArguments,
     TokenizeArguments,
     TrainTokenizerArguments,
 )
+from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.cards.callback import ModelCardCallback
+from vqdna_hf.cards.card import MARKER, render_model_card, sealed, write_model_card
+from vqdna_hf.cli import main
+from vqdna_hf.demo.simulation import simulate_contig
+from vqdna_hf.hub import write_remote_code
+from vqdna_hf.lora import lora_config
+from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.runs.digests import check_digests, weight_digests
+from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.lora import lora_config
 from vqdna_hf.training.pretrain import pretrain
 from vqdna_hf.training.task_data import TaskCollator, TaskSequences
 from vqdna_hf.training.tokenize import tokenize

@@ -13,11 +13,11 @@ from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 
 from vqdna_hf import VQDNAForMaskedLM
+from vqdna_hf.cards.card import MARKER, sealed
 from vqdna_hf.hub import staging, verification
-from vqdna_hf.hub.model_card import MARKER, sealed
 from vqdna_hf.hub.publish import PublishArguments, publish
 from vqdna_hf.hub.staging import stage
-from vqdna_hf.training.lora import lora_config
+from vqdna_hf.lora import lora_config
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,7 +239,8 @@ def test_an_install_and_a_checkout_have_the_same_licence(tmp_path, monkeypatch):
     expected = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert staging.license_text() == expected
     project = tmp_path / "project"
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "vqdna_hf/__init__.py", "modeling/__init__.py"):
+    package = ("vqdna_hf/__init__.py", "vqdna_hf/version.py", "modeling/__init__.py")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", *package):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, project / name)
     code = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"

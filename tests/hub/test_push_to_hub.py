@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hub_client import run_client
 
-from vqdna_hf.hub.generated_cards import is_generated
-from vqdna_hf.hub.model_card import is_nobodys_words
+from vqdna_hf.cards.card import is_nobodys_words
+from vqdna_hf.cards.generated import is_generated
 from vqdna_hf.hub.staging import stage
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vqdna_hf.cards.card import render_model_card
 from vqdna_hf.cli import main
-from vqdna_hf.hub.model_card import render_model_card
 
 
 SOURCE = Path(__file__).resolve().parents[2] / "model_cards" / "sources" / "vqdna-hrq-small"

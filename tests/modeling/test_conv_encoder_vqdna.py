@@ -8,10 +8,10 @@ from transformers import AutoConfig, AutoModel, ModernBertModel
 
 from vqdna_hf import VQDNAConfig, VQDNAForSequenceClassification, VQDNAModel
 from vqdna_hf.baselines import TokenEncoderConfig, bpe_tokenizer
+from vqdna_hf.lora import lora_config
 from vqdna_hf.modeling import modeling_vqdna
 from vqdna_hf.modeling.attention_vqdna import BLOCK_LOCAL
 from vqdna_hf.modeling.modeling_conv_vqdna import VQDNAConvBlock, VQDNAConvEncoderModel
-from vqdna_hf.training.lora import lora_config
 
 
 def conv_encoder(**changes) -> VQDNAConvEncoderModel:

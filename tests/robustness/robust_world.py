@@ -8,7 +8,7 @@ import yaml
 from tiny_runs import write_fasta, write_task
 
 from vqdna_hf.cli import main
-from vqdna_hf.demo import simulate_contig
+from vqdna_hf.demo.simulation import simulate_contig
 
 
 # a vocabulary, an encoder and a control, on one task

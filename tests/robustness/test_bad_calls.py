@@ -10,8 +10,9 @@ from robust_world import World
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig, VQDNATokenizer
-from vqdna_hf.data import Corpus, GenomeCodes, load_task_files
+from vqdna_hf.data import Corpus, GenomeCodes
 from vqdna_hf.metrics import compute_scores
+from vqdna_hf.tasks import load_task_files
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tiny_runs import (
 )
 
 from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, character_tokenizer
-from vqdna_hf.demo import simulate_contig
+from vqdna_hf.demo.simulation import simulate_contig
 from vqdna_hf.training.pretrain import pretrain
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer

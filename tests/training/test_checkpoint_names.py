@@ -9,20 +9,21 @@ from peft import AutoPeftModelForSequenceClassification
 from tiny_runs import finetune_arguments, pretrain_arguments, tokenize_arguments
 
 from vqdna_hf import checkpoints
-from vqdna_hf.analysis.codebook.command import CodebookArguments
+from vqdna_hf.analysis.codebook.codebook import CodebookArguments
 from vqdna_hf.analysis.info import InfoArguments, info
+from vqdna_hf.arguments.training import FinetuneArguments, PretrainArguments
 from vqdna_hf.baselines.tokenizers import character_tokenizer
-from vqdna_hf.benchmark.cells import describe
-from vqdna_hf.benchmark.entries import ModelEntry
-from vqdna_hf.benchmark.prepare import find_model
+from vqdna_hf.benchmark.run.cells import describe
+from vqdna_hf.benchmark.run.prepare import find_model
+from vqdna_hf.benchmark.spec.schema import ModelEntry
 from vqdna_hf.checkpoints import DEFAULT_CHECKPOINT, resolve_checkpoint, resolve_with_output
+from vqdna_hf.checkpoints.loading import check_model_directory, load_tokenizer
 from vqdna_hf.cli import main
 from vqdna_hf.data import GenomeCodes
 from vqdna_hf.hub.publish import PublishArguments, publish
-from vqdna_hf.training.arguments import FinetuneArguments, PretrainArguments
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.pretrain import pretrain
-from vqdna_hf.training.tokenize import check_model_directory, load_tokenizer, tokenize
+from vqdna_hf.training.tokenize import tokenize
 
 
 # peft 0.21 reads an attribute that transformers has renamed

@@ -11,8 +11,8 @@ from tiny_runs import Stopped, finetune_arguments, stop_after
 from transformers import AutoTokenizer, Trainer
 
 from vqdna_hf import VQDNAModel
-from vqdna_hf.data import load_task_files
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
+from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training import code_cache
 from vqdna_hf.training.code_cache import both_strands, cache_directory, cached_codes
 from vqdna_hf.training.encoded_sequences import EncodedCollator, EncodedSequences

@@ -16,14 +16,14 @@ from transformers import (
 
 from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM, VQDNAModel, VQDNATokenizer
 from vqdna_hf.baselines import character_tokenizer
+from vqdna_hf.cards.scores import join_results
+from vqdna_hf.cards.tables import recipe_table
 from vqdna_hf.cli import main
-from vqdna_hf.hub.card_scores import join_results
-from vqdna_hf.hub.card_tables import recipe_table
-from vqdna_hf.training.cuts import Cut, note_cut, read_cuts
+from vqdna_hf.runs.cuts import Cut, note_cut, read_cuts
+from vqdna_hf.runs.resume import check_same_run
 from vqdna_hf.training.encoded_sequences import encode_sequences
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.positions import learned_positions
-from vqdna_hf.training.recording import check_same_run
 
 
 # PEFT asks models by the older name

@@ -12,15 +12,17 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import write_task
 
-from vqdna_hf import VQDNATokenizer, checkpoints, demo_checkpoint
+from vqdna_hf import VQDNATokenizer, checkpoints
+from vqdna_hf.arguments.analysis import DemoArguments
 from vqdna_hf.baselines import one_hot_codec
 from vqdna_hf.cli import main
-from vqdna_hf.data import TaskInfo, load_task_files
-from vqdna_hf.demo import DemoArguments, demo
-from vqdna_hf.demo_checkpoint import describe_codes, load_tasks, take_rows, task_name
-from vqdna_hf.demo_simulation import write_task as write_simulated
-from vqdna_hf.demo_steps import MARKER, prepare_output
+from vqdna_hf.demo import checkpoint as demo_checkpoint
+from vqdna_hf.demo.checkpoint import describe_codes, load_tasks, take_rows, task_name
+from vqdna_hf.demo.demo import demo
+from vqdna_hf.demo.simulation import write_task as write_simulated
+from vqdna_hf.demo.steps import MARKER, prepare_output
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.tasks import TaskInfo, load_task_files
 
 
 # peft 0.21 reads an attribute that transformers has renamed

@@ -19,8 +19,8 @@ from transformers.models.bert.modeling_bert import BertConfig, BertModel
 
 import vqdna_hf.cli as cli
 from vqdna_hf import VQDNATokenizer
-from vqdna_hf.analysis.linear_probe import LinearProbe, fit_linear
-from vqdna_hf.export import load_source
+from vqdna_hf.baselines.linear_probe import LinearProbe, fit_linear
+from vqdna_hf.export.export import load_source
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.finite_weights import DivergedError, check_losses, first_not_finite
 from vqdna_hf.training.guarded_trainer import GuardedTrainer
@@ -173,7 +173,7 @@ def test_a_probe_of_such_weights_is_refused(tmp_path, task_dir, model_dir, monke
         weight, bias = fit_linear(*args)
         return np.full_like(weight, math.inf), bias
 
-    monkeypatch.setattr("vqdna_hf.analysis.linear_probe.fit_linear", infinite)
+    monkeypatch.setattr("vqdna_hf.baselines.linear_probe.fit_linear", infinite)
     with pytest.raises(ValueError, match="diverged"):
         finetune(finetune_arguments(task_dir, model_dir, tmp_path / "out", mode="linear"))
     assert not (tmp_path / "out" / "probe.json").exists()

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 from tiny_runs import FINETUNE_KEYS, Stopped, finetune_arguments, stop_after, write_task
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
-from vqdna_hf.analysis.linear_probe import LinearProbe
+from vqdna_hf.arguments.training import MODES
+from vqdna_hf.baselines.linear_probe import LinearProbe
+from vqdna_hf.checkpoints.loading import load_tokenizer
 from vqdna_hf.cli import main
-from vqdna_hf.data import load_task_files
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
-from vqdna_hf.training.arguments import MODES
+from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.task_data import TaskCollator, TaskSequences
-from vqdna_hf.training.tokenize import load_tokenizer
 
 
 # peft 0.21 reads an attribute that transformers has renamed

@@ -7,18 +7,13 @@ from tiny_runs import write_task
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
+from vqdna_hf.arguments.training import FinetuneArguments
 from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, character_tokenizer, kmer_tokenizer
-from vqdna_hf.data import load_task_files
+from vqdna_hf.data.strands import other_strand
 from vqdna_hf.metrics import compute_scores
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
-from vqdna_hf.training.arguments import FinetuneArguments
-from vqdna_hf.training.encoded_sequences import (
-    EmptySequenceError,
-    EncodedCollator,
-    EncodedSequences,
-    encode_sequences,
-    other_strand,
-)
+from vqdna_hf.tasks import load_task_files
+from vqdna_hf.training.encoded_sequences import EmptySequenceError, EncodedCollator, EncodedSequences, encode_sequences
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.finetune_tokens import is_other_model
 

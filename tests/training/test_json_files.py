@@ -9,18 +9,18 @@ import pytest
 from no_json import NO_OBJECTS
 from tiny_runs import finetune_arguments, pretrain_arguments, tokenize_arguments, tokenizer_arguments
 
-from vqdna_hf.analysis.linear_probe import LinearProbe
+from vqdna_hf.baselines.linear_probe import LinearProbe
 from vqdna_hf.baselines.tokenizers import character_tokenizer
+from vqdna_hf.checkpoints.lineage import vocabulary_record
+from vqdna_hf.checkpoints.loading import load_tokenizer
 from vqdna_hf.cli import main
 from vqdna_hf.data import Corpus, GenomeCodes
-from vqdna_hf.data.catalogue import own_classes
 from vqdna_hf.modeling.tokenization_vqdna import VQDNATokenizer
+from vqdna_hf.runs.resume import check_same_run, checkpoint_fault
+from vqdna_hf.tasks.catalogue import own_classes
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.lineage import vocabulary_record
 from vqdna_hf.training.pretrain import pretrain
-from vqdna_hf.training.recording import check_same_run
-from vqdna_hf.training.resuming import checkpoint_fault
-from vqdna_hf.training.tokenize import load_tokenizer, tokenize
+from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 

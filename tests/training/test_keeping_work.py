@@ -7,11 +7,12 @@ import torch
 from tiny_runs import finetune_arguments, tokenizer_arguments, write_checkpoint
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
+from vqdna_hf.arguments.analysis import DemoArguments
 from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
-from vqdna_hf.data import load_task_files
-from vqdna_hf.demo import DemoArguments, demo
+from vqdna_hf.demo.demo import demo
+from vqdna_hf.runs.resume import check_same_run, find_checkpoint
+from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.recording import check_same_run, find_checkpoint
 from vqdna_hf.training.task_data import EpochCallback, TaskSequences
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 

@@ -8,7 +8,7 @@ import torch
 from tiny_runs import tokenizer_arguments, write_fasta
 
 from vqdna_hf.cli import main
-from vqdna_hf.training import launched
+from vqdna_hf.runs import processes as launched
 from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 

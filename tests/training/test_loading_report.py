@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny_runs import finetune_arguments
 
-from vqdna_hf.data import load_task_files
+from vqdna_hf.checkpoints.loading import load_tokenizer
+from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import build_model
-from vqdna_hf.training.tokenize import load_tokenizer
 
 
 @pytest.fixture

@@ -20,11 +20,10 @@ from tiny_runs import (
 )
 
 import vqdna_hf.cli as cli
+from vqdna_hf.runs.resume import checkpoint_fault, find_checkpoint, last_checkpoint, reading, writing
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.guarded_trainer import GuardedTrainer
 from vqdna_hf.training.pretrain import pretrain
-from vqdna_hf.training.recording import find_checkpoint
-from vqdna_hf.training.resuming import checkpoint_fault, last_checkpoint, reading, writing
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 

@@ -4,9 +4,9 @@ import pytest
 from tiny_runs import Stopped, finetune_arguments
 from transformers import AutoTokenizer
 
+from vqdna_hf.checkpoints.loading import load_tokenizer, remade
 from vqdna_hf.training import finetune as finetune_module
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.tokenize import load_tokenizer, remade
 
 
 SETTINGS = {"model_max_length": 64, "padding_side": "left", "truncation_side": "left", "chunk_length": 4096}

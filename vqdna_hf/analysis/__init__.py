@@ -1,1 +1,1 @@
-"""What a vocabulary or a model is worth, and a dataset: linear probes, sizes and costs, audits."""
+"""What a vocabulary or a model costs, and what is in its codebook."""

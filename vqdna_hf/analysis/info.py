@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig
 
-from ..arguments import InfoArguments
+from ..arguments.analysis import InfoArguments
 from ..checkpoints import resolve_checkpoint
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAModel

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from ..arguments import OneHotArguments
-from ..files import adding_to_directory
+from ..arguments.data import OneHotArguments
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..training.recording import find_checkpoint
+from ..runs.files import adding_to_directory
+from ..runs.resume import find_checkpoint
 
 
 logger = logging.getLogger(__name__)

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from ..arguments import BaselineTokenizerArguments
+from ..arguments.data import BaselineTokenizerArguments
 from ..data import Corpus, GenomeBases, WindowDataset, iter_windows
 from ..data.windows import check_windows
-from ..files import adding_to_directory, write_json
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from ..training.recording import find_checkpoint, package_versions
+from ..runs.files import adding_to_directory, write_json
+from ..runs.resume import find_checkpoint
+from ..runs.versions import package_versions
 from .tokenizers import build_tokenizer, tokenizer_kind
 
 

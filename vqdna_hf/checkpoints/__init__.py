@@ -6,7 +6,7 @@
 from os import PathLike, fspath
 from pathlib import Path
 
-from ..model_files import check_model_files
+from ..runs.directories import check_model_files
 
 
 DEFAULT_CHECKPOINT = "vqdna-hrq-small"

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
-from ..files import check_fields, replacing, write_json
+from ..runs.files import check_fields, replacing, write_json
 from .code_workers import CodeWorkers
 from .fasta import GenomeBases
 from .manifests import different_settings, holds_manifest, read_manifest, wait_until

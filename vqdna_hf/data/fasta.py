@@ -279,3 +279,13 @@ class GenomeBases:
     def _select(self, mask: np.ndarray) -> "GenomeBases":
         names = [self.names[i] for i in np.flatnonzero(mask)]
         return GenomeBases(self.bases, names, self.starts[mask], self.lengths[mask], self.inputs)
+
+
+def check_held_out(eval_contigs: list[str], eval_fraction: float):
+    """Make sure that something is held out: every run reports on DNA it was not trained on.
+
+    Raises:
+        ValueError: no contig is named and the fraction is 0.
+    """
+    if not eval_contigs and eval_fraction <= 0:
+        raise ValueError(f"--eval-fraction {eval_fraction} holds nothing out: give more, or name --eval-contigs.")

@@ -26,7 +26,7 @@ from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
 from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
 from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
 
-from ..files import check_fields
+from ..runs.files import check_fields
 from .manifests import read_manifest
 from .shards import check_records, complaint, known_record, open_shard
 

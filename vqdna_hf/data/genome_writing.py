@@ -22,8 +22,8 @@ import torch
 import transformers
 from tqdm.auto import tqdm
 
-from .. import __version__
-from ..files import check_fields, replacing, write_json
+from ..runs.files import check_fields, replacing, write_json
+from ..version import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .fasta import FastaError, check_fasta_files

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..files import check_output, holds_files, read_json
+from ..runs.files import check_output, holds_files, read_json
 
 
 # characters of a setting's value in a message

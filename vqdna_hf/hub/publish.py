@@ -11,9 +11,9 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from ..arguments import PublishArguments
+from ..arguments.publishing import PublishArguments
+from ..cards.card import EDITED, README, is_nobodys_words
 from ..checkpoints import resolve_checkpoint
-from .model_card import EDITED, README, is_nobodys_words
 from .staging import PICKLES, base_of, directory_kind, files_to_publish, stage, stage_base
 from .verification import verify
 

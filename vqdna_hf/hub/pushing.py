@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+from ..cards.card import EDITED, README, is_nobodys_words, render_model_card, sealed
+from ..cards.generated import adds_tags_only, has_same_text, with_tags_of
 from ..modeling.adapters_vqdna import is_vqdna_adapter
 from ..modeling.repository_vqdna import AUTO_MAPS
-from .generated_cards import adds_tags_only, has_same_text, with_tags_of
-from .model_card import EDITED, README, is_nobodys_words, render_model_card, sealed
 from .remote_code import module_contents, with_references
 from .staging import findable_base, license_text
 

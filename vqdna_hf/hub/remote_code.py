@@ -5,9 +5,9 @@ import os
 from os import PathLike
 from pathlib import Path
 
-from ..files import read_json
 from ..modeling import configuration_vqdna
 from ..modeling.repository_vqdna import AUTO_MAPS, TOKENIZER_AUTO_MAP, custom_pipelines
+from ..runs.files import read_json
 
 
 _CONFIG_FILE, _TOKENIZER_FILE, _ADAPTER_FILE = "config.json", "tokenizer_config.json", "adapter_config.json"

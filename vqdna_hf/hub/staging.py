@@ -10,12 +10,12 @@ from huggingface_hub import metadata_load, try_to_load_from_cache
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError, safe_open
 
-from ..files import read_json, write_json
+from ..cards.card import is_nobodys_words, write_model_card
+from ..checkpoints.lineage import without_paths
 from ..modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
-from ..training.lineage import without_paths
-from .digests import check_digests
-from .model_card import is_nobodys_words, write_model_card
-from .own_files import check_inside, plain_name
+from ..runs.digests import check_digests
+from ..runs.files import read_json, write_json
+from ..runs.own_files import check_inside, plain_name
 from .remote_code import write_remote_code
 
 

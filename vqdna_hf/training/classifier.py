@@ -10,15 +10,16 @@ from peft import PeftModel
 from transformers import PrinterCallback, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ..data import TaskInfo
-from ..data.catalogue import class_names
-from ..data.tasks import REGRESSION
+from ..arguments.training import FinetuneArguments
+from ..data.eval_batches import join_parts, parts_of, take_rows
 from ..metrics import make_compute_metrics, metric_names
-from .arguments import FinetuneArguments
-from .eval_batches import join_parts, parts_of, take_rows
+from ..runs.resume import reading
+from ..runs.versions import package_versions
+from ..tasks import TaskInfo
+from ..tasks.catalogue import class_names
+from ..tasks.load import REGRESSION
 from .length_groups import LengthGroupedSampler
-from .recording import TimedTrainer, package_versions
-from .resuming import reading
+from .recording import TimedTrainer
 from .speed import speed_arguments
 from .weight_average import WeightAverage
 

@@ -16,9 +16,9 @@ from datasets import config as datasets_config
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from ..files import replacing
 from ..modeling.nucleotides_vqdna import reverse_complement
 from ..modeling.tokenization_vqdna import VQDNATokenizer
+from ..runs.files import replacing
 
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from transformers import TrainerCallback
 
 from ..data.windows import NucleotideCollator
 from ..metrics.codebook import codebook_usage, perplexity
-from .launched import refuse_fsdp
+from ..runs.processes import refuse_fsdp
 from .recording import RecordingTrainer, windows_per_step
 
 

@@ -5,10 +5,9 @@ import re
 import numpy as np
 import torch
 
-from .cuts import Cut, note_cut
+from ..runs.cuts import Cut, note_cut
 
 
-_COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 _BATCH = 4096
 # enough known bases for a token of any tokenizer for DNA
 _KNOWN = re.compile("[ACGTacgt]{16}")
@@ -16,11 +15,6 @@ _KNOWN = re.compile("[ACGTacgt]{16}")
 
 class EmptySequenceError(ValueError):
     """A tokenizer gives no token for a sequence; the message names tokenizer and row."""
-
-
-def other_strand(sequence: str) -> str:
-    """The reverse complement, IUPAC letters included."""
-    return sequence.translate(_COMPLEMENT)[::-1]
 
 
 def encode_sequences(

@@ -8,39 +8,35 @@ import torch
 from accelerate import PartialState
 from transformers import set_seed
 
-from ..analysis.linear_probe import LinearProbe
+from ..arguments.training import FinetuneArguments
+from ..baselines.linear_probe import LinearProbe
+from ..cards.callback import ModelCardCallback
+from ..cards.card import write_card_of_run
 from ..checkpoints import resolve_checkpoint
-from ..data import TaskInfo, load_task_files
-from ..files import save_pretrained, write_json
-from ..hub.digests import with_digests
-from ..hub.model_card import write_card_of_run
-from ..hub.model_card_callback import ModelCardCallback
+from ..checkpoints.lineage import encoder_record, vocabulary_record
+from ..checkpoints.loading import check_model_directory, is_vocabulary, load_tokenizer, remade
 from ..metrics import make_compute_metrics
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from .arguments import FinetuneArguments
+from ..runs.cuts import Cut, cut_records, note_cut
+from ..runs.digests import with_digests
+from ..runs.files import save_pretrained, write_json
+from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
+from ..tasks import TaskInfo, load_task_files
 from .classifier import choose_metric, classifier_trainer, run_results, scores_of, task_labels
 from .code_cache import both_strands
-from .cuts import Cut, cut_records, note_cut
 from .encoded_sequences import EncodedCollator, EncodedSequences
 from .finetune_tokens import add_adapters, finetune_tokens, is_other_model, quiet_loading
 from .finite_weights import check_finite
 from .length_groups import by_length, is_worth_grouping
-from .lineage import encoder_record, vocabulary_record
 from .positions import check_positions
-from .recording import check_same_run, find_checkpoint
-from .resuming import remove_checkpoints, writing
+from .recipes import FINE_TUNING, apply_recipe
 from .speed import set_attention
 from .task_data import EpochCallback, TaskCollator, TaskSequences, sequence_lengths
-from .tokenize import check_model_directory, is_vocabulary, load_tokenizer, remade
-from .train_tokenizer import apply_recipe
 from .weight_average import check_average
 
 
 logger = logging.getLogger(__name__)
-
-# Appendix A, stage 3: the middle of its grid; the grid itself is for a benchmark
-PAPER_RECIPE = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "max_length": 512}
 
 
 def finetune(arguments: FinetuneArguments) -> dict:
@@ -63,7 +59,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
             the model directory, or an unfinished run in the output directory.
     """
     check_average(arguments.ema_decay)
-    apply_recipe(arguments, PAPER_RECIPE)
+    apply_recipe(arguments, FINE_TUNING)
     if is_other_model(arguments.model):
         return finetune_tokens(arguments)
     started, output = time.time(), Path(arguments.output)

@@ -12,30 +12,23 @@ from peft import LoraConfig, TaskType, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
+from ..arguments.training import FinetuneArguments
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
-from ..data import load_task_files
-from ..files import read_json, save_pretrained, write_json
-from ..model_files import check_model_files
+from ..data.strands import other_strand
+from ..lora import lora_config
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from .arguments import FinetuneArguments
-from .classifier import (
-    average_strands_metrics,
-    choose_metric,
-    classifier_trainer,
-    run_results,
-    scores_of,
-    task_labels,
-)
-from .cuts import Cut, cut_records, note_cut
-from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences, other_strand
+from ..runs.cuts import Cut, cut_records, note_cut
+from ..runs.directories import check_model_files
+from ..runs.files import read_json, save_pretrained, write_json
+from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
+from ..tasks import load_task_files
+from .classifier import average_strands_metrics, choose_metric, classifier_trainer, run_results, scores_of, task_labels
+from .encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences
 from .finite_weights import check_finite
 from .length_groups import is_worth_grouping
-from .lora import lora_config
 from .positions import limit_tokenizer
-from .recording import check_same_run, find_checkpoint
-from .resuming import remove_checkpoints, writing
 from .speed import set_attention
 from .task_data import EpochCallback
 

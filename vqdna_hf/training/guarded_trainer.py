@@ -5,9 +5,9 @@ from pathlib import Path
 
 from transformers.trainer import TRAINER_STATE_NAME
 
+from ..runs.processes import LaunchedTrainer
+from ..runs.resume import reading, writing
 from .finite_weights import DivergedError, check_losses, diverged, first_not_finite
-from .launched import LaunchedTrainer
-from .resuming import reading, writing
 
 
 class GuardedTrainer(LaunchedTrainer):

@@ -8,40 +8,28 @@ import torch
 from peft import PeftModel, get_peft_model
 from transformers import set_seed
 
+from ..arguments.training import PretrainArguments
+from ..cards.callback import ModelCardCallback
 from ..checkpoints import resolve_checkpoint
+from ..checkpoints.lineage import encoder_record, vocabulary_record
+from ..checkpoints.loading import check_model_directory, load_tokenizer
 from ..data import Corpus
-from ..files import save_pretrained
-from ..hub.model_card_callback import ModelCardCallback
+from ..lora import lora_config
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.heads_vqdna import labelled_positions, unpack_codes
 from ..modeling.modeling_vqdna import VQDNAForMaskedLM
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from .arguments import PretrainArguments
+from ..runs.files import save_pretrained
+from ..runs.resume import check_same_run, find_checkpoint, writing
 from .finite_weights import check_finite
-from .lineage import encoder_record, vocabulary_record
-from .lora import lora_config
 from .masking import MaskedWindows, Masking, MaskingCollator, mask_batch
 from .neighbours import neighbours_accuracy
-from .recording import (
-    RecordingTrainer,
-    check_same_run,
-    eval_scores,
-    find_checkpoint,
-    finish_run,
-    windows_per_step,
-)
-from .resuming import writing
+from .recipes import PRETRAINING, apply_recipe, training_arguments
+from .recording import RecordingTrainer, eval_scores, finish_run, windows_per_step
 from .speed import set_attention, speed_arguments
-from .tokenize import check_model_directory, load_tokenizer
-from .train_tokenizer import apply_recipe, training_arguments
 
-
-__all__ = ["PAPER_RECIPE", "VQDNAPretrainTrainer", "build_model", "plain_model", "pretrain"]
 
 logger = logging.getLogger(__name__)
-
-# Appendix A, stage 2; steps, batch and lengths are options because they scale with the corpus
-PAPER_RECIPE = {"learning_rate": 5e-4, "weight_decay": 0.01, "mask_ratio": 0.25, "masking": "token"}
 
 
 def plain_model(model) -> VQDNAForMaskedLM:
@@ -113,7 +101,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
 
     if is_token_directory(arguments.tokenizer):
         return pretrain_tokens(arguments)
-    apply_recipe(arguments, PAPER_RECIPE)
+    apply_recipe(arguments, PRETRAINING)
     started, output = time.time(), Path(arguments.output)
     tokenizer, corpus = load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
     corpus.check_fingerprint(tokenizer.vocabulary_fingerprint)

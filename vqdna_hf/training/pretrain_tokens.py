@@ -11,28 +11,21 @@ import numpy as np
 from accelerate import PartialState
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
+from ..arguments.training import PretrainArguments
 from ..baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, token_usage, tokenizer_kind
+from ..checkpoints.lineage import without_paths
 from ..data import Corpus
-from ..files import read_json, save_pretrained, write_json
-from ..model_files import check_model_files
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from .arguments import PretrainArguments
+from ..runs.directories import check_model_files
+from ..runs.files import read_json, save_pretrained, write_json
+from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
+from ..runs.versions import package_versions
 from .finite_weights import check_finite
-from .lineage import without_paths
 from .masking import MaskedWindows
-from .pretrain import PAPER_RECIPE
-from .recording import (
-    RecordingTrainer,
-    check_same_run,
-    eval_scores,
-    find_checkpoint,
-    package_versions,
-    windows_per_step,
-)
-from .resuming import remove_checkpoints, writing
+from .recipes import PRETRAINING, apply_recipe, training_arguments
+from .recording import RecordingTrainer, eval_scores, windows_per_step
 from .speed import set_attention, speed_arguments
 from .token_masking import TokenCollator, TokenMasking, WindowEncoder
-from .train_tokenizer import apply_recipe, training_arguments
 
 
 logger = logging.getLogger(__name__)
@@ -78,7 +71,7 @@ def pretrain_tokens(arguments: PretrainArguments) -> dict:
             unfinished run in the output directory, or options that need a learned vocabulary.
     """
     check_options(arguments)
-    apply_recipe(arguments, {name: value for name, value in PAPER_RECIPE.items() if name != "masking"})
+    apply_recipe(arguments, {name: value for name, value in PRETRAINING.items() if name != "masking"})
     started, output = time.time(), Path(arguments.output)
     tokenizer, corpus = _load_tokenizer(arguments.tokenizer), Corpus.load(arguments.corpus)
     held_out = corpus.split("validation")

@@ -1,30 +1,22 @@
 """What the trainers share: named parts of the loss in the logs, and the runs' files."""
 
-import json
 import logging
-import os
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ..files import check_output, read_json, write_json
-from ..hub.digests import with_digests
-from ..hub.model_card import write_card_of_run
+from ..cards.card import write_card_of_run
+from ..runs.digests import with_digests
+from ..runs.files import write_json
+from ..runs.resume import remove_checkpoints, writing
+from ..runs.versions import package_versions
 from .guarded_trainer import GuardedTrainer
-from .launched import process_place, start_processes
-from .resuming import last_checkpoint, remove_checkpoints, writing
 
 
 logger = logging.getLogger(__name__)
-
-# what finished runs write last, and what is known by its own files
-_RECORDS = ("training.json", "results.json")
-_PRODUCTS = ("tokenizer_config.json", "probe.json")
-_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "tokenizers", "numpy")
 
 
 class TimedTrainer(GuardedTrainer):
@@ -104,51 +96,6 @@ class RecordingTrainer(TimedTrainer):
             self.processing_class = processing_class
 
 
-def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
-    """The checkpoint to go on from: see `last_checkpoint`.
-
-    Args:
-        result: the file that a finished run writes last.
-
-    Raises:
-        ValueError: the directory holds a finished run, or an unfinished one and `resume` is false; or it cannot be
-            written to.
-    """
-    check_output(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
-    _check_writable(output)
-    # a run that was killed while it wrote its result has settings and no record: the result is written again
-    began = (output / "run.json").is_file()
-    if resume and began and process_place()[0] == 0 and any((output / name).is_file() for name in _RECORDS):
-        remove_checkpoints(output)  # which the run was killed over, after all it had to write was written
-    for name in (result, *_RECORDS, *(() if began else _PRODUCTS)):
-        if (output / name).is_file():
-            raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
-    if not resume and (cut_off := [name for name in _PRODUCTS if (output / name).is_file()]):
-        raise ValueError(
-            f"{output} holds an unfinished run ({cut_off[0]}, and no record yet). Add --resume to go on with it, or "
-            "choose another --output."
-        )
-    last = last_checkpoint(output)
-    if last is not None and not resume:
-        raise ValueError(
-            f"{output} holds the unfinished run {last}. Add --resume to go on with it, or choose another --output."
-        )
-    return last
-
-
-def _check_writable(output: Path):
-    """Make sure that a directory can be made or written to, as far as asking tells.
-
-    Raises:
-        ValueError: names the directory that cannot be written to.
-    """
-    place = next(path for path in (output, *output.absolute().parents) if path.exists())
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ValueError(f"{place} cannot be written to: it is read-only for you. Choose another --output.")
-
-
 def windows_per_step(args: TrainingArguments) -> int:
     """Windows of one optimizer step: of all micro-batches and processes together."""
     return args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
@@ -183,52 +130,3 @@ def finish_run(output: Path, summary: dict, started: float, arguments, parts: tu
             write_json(output / "training.json", summary)
         remove_checkpoints(output)
         logger.info("The result is in %s, its record in %s", output, output / "training.json")
-
-
-def check_foreign_files(directory: Path, own: set[str]):
-    """Make sure that a directory that is about to be replaced holds nothing but what a command wrote there.
-
-    Raises:
-        ValueError: names the files that would be lost.
-    """
-    foreign = sorted({path.name for path in directory.iterdir()} - own)
-    if foreign:
-        raise ValueError(
-            f"{directory} also holds {', '.join(foreign)}, which would be lost. Move what you want to keep."
-        )
-
-
-def check_same_run(output: Path, name: str, settings: dict, resume: bool):
-    """Record a run's settings in `output`, or make sure that a resumed run has the ones it began with.
-
-    The number of processes is one of them: with another one, the steps to come would see other windows. So is the
-    fingerprint of the vocabulary, where `settings` has it: a path says where a vocabulary is, not which one.
-
-    Raises:
-        ValueError: names the settings that differ.
-    """
-    path, state = output / name, start_processes()
-    settings = {**json.loads(json.dumps(settings)), "processes": state.num_processes}
-    if resume and path.is_file():
-        before = {"processes": state.num_processes, **read_json(path)}
-        # an option that a record lacks had its default, and may have another value in the other record
-        different = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
-        if different:
-            then, now = (
-                [repr(one[key]) if key in one else "its default" for key in different] for one in (before, settings)
-            )
-            changes = "; ".join(f"{key}: {old} then, {new} now" for key, old, new in zip(different, then, now))
-            raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
-    if state.is_main_process:
-        write_json(path, settings)
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that decide a result."""
-    versions = {}
-    for name in ("vqdna-hf", *_PACKAGES):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "source checkout"
-    return versions

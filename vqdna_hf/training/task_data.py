@@ -6,12 +6,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from ..modeling.nucleotides_vqdna import (
-    CLS_NUCLEOTIDE_ID,
-    PAD_NUCLEOTIDE_ID,
-    SEP_NUCLEOTIDE_ID,
-    reverse_complement,
-)
+from ..modeling.nucleotides_vqdna import CLS_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, SEP_NUCLEOTIDE_ID, reverse_complement
 
 
 def sequence_lengths(split) -> list[int]:

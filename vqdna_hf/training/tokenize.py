@@ -2,18 +2,15 @@
 
 import logging
 import os
-from pathlib import Path
 
-from ..checkpoints import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoint
+from ..arguments.training import TokenizeArguments
+from ..checkpoints import DEFAULT_CHECKPOINT
+from ..checkpoints.loading import load_tokenizer
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
+from ..data.fasta import check_held_out
 from ..data.windows import check_windows
-from ..files import read_json
-from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
-from ..modeling.tokenization_vqdna import VQDNATokenizer
-from .arguments import TokenizeArguments
-from .launched import process_place
-from .train_tokenizer import check_held_out
+from ..runs.processes import process_place
 
 
 logger = logging.getLogger(__name__)
@@ -80,75 +77,3 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
     if rank == 0:
         logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
     return genome
-
-
-def is_vocabulary(directory: str) -> bool:
-    """Whether a directory, or a checkpoint of the package, holds a vocabulary and no encoder."""
-    place = Path(resolve_checkpoint(directory))
-    kind = _model_type(place)
-    if kind is None:  # adapters and probes have a vocabulary beside them
-        alone = not any((place / name).is_file() for name in ("adapter_config.json", "probe.json"))
-        return alone and (place / "codec_config.json").is_file()
-    return kind == VQDNACodecConfig.model_type
-
-
-def check_model_directory(directory: str):
-    """Make sure that a directory, or a checkpoint of the package, holds an encoder and not only a vocabulary.
-
-    Raises:
-        ValueError: says what it holds and what to do.
-        StrictDataclassError: a field of its configuration that no model can have.
-    """
-    place = Path(resolve_checkpoint(directory))
-    kind = _model_type(place)
-    if kind != VQDNAConfig.model_type or not any(place.glob("model*.safetensors*")):
-        found = "a configuration without weights" if kind == VQDNAConfig.model_type else "no model"
-        if is_vocabulary(directory):
-            found = "a vocabulary"
-        if (place / "adapter_config.json").is_file():
-            found = "an adapter"
-        raise ValueError(
-            f"{directory} holds {found}, but a pre-trained encoder is needed: {DEFAULT_CHECKPOINT}, which comes with "
-            "the package, or the directory that `vqdna pretrain` wrote."
-        )
-    # as it stands: a task's own fields are put over it when a model is built, and adapters read it again when saved
-    VQDNAConfig.from_pretrained(place)
-
-
-def _model_type(place: Path) -> str | None:
-    path = place / "config.json"
-    return read_json(path).get("model_type") if path.is_file() else None
-
-
-def load_tokenizer(directory: str) -> VQDNATokenizer:
-    """Load a tokenizer directory, or the tokenizer of a checkpoint of the package, as one that gives codes.
-
-    What fine-tuning with `--strand-average` wrote has a tokenizer that gives bases; its vocabulary is taken.
-
-    Raises:
-        ValueError: there is no such directory, or it holds no VQDNA tokenizer.
-    """
-    place = resolve_checkpoint(directory)
-    if not (Path(place) / "tokenizer_config.json").is_file():
-        raise ValueError(
-            f"{directory} holds no tokenizer (no tokenizer_config.json). Learn one with `vqdna train-tokenizer` and "
-            f"give the directory it wrote, or name one that comes with the package: {', '.join(list_checkpoints())}."
-        )
-    if not (Path(place) / "codec_config.json").is_file():
-        raise ValueError(
-            f"{directory} holds a tokenizer, but no learned vocabulary (no codec_config.json). Hand-made tokens go to "
-            "`vqdna pretrain --tokenizer`, and in a benchmark file under `tokenizer`."
-        )
-    return with_codes(VQDNATokenizer.from_pretrained(place))
-
-
-def with_codes(tokenizer: VQDNATokenizer) -> VQDNATokenizer:
-    """The tokenizer, or one of the same vocabulary where it gives bases and not codes."""
-    return remade(tokenizer, return_nucleotide_ids=False) if tokenizer.return_nucleotide_ids else tokenizer
-
-
-def remade(tokenizer: VQDNATokenizer, **changes) -> VQDNATokenizer:
-    """A tokenizer like another one: its codec, its largest length, its sides and its sizes, but for `changes`."""
-    kept = ("codec", "batch_bases", "chunk_length", "model_max_length", "padding_side", "truncation_side")
-    kept += ("return_nucleotide_ids",)
-    return VQDNATokenizer(**{**{name: getattr(tokenizer, name) for name in kept}, **changes})

@@ -3,27 +3,22 @@
 import time
 from pathlib import Path
 
-import torch
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
+from ..arguments.training import TokenizeArguments, TrainTokenizerArguments
+from ..cards.callback import ModelCardCallback
 from ..data import GenomeBases, WindowDataset
+from ..data.fasta import check_held_out
 from ..data.windows import check_windows
-from ..files import save_pretrained
-from ..hub.model_card_callback import ModelCardCallback
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from .arguments import RunArguments, TokenizeArguments, TrainTokenizerArguments
+from ..runs.files import save_pretrained
+from ..runs.processes import refuse_fsdp
+from ..runs.resume import check_same_run, find_checkpoint, writing
 from .codec_trainer import VQDNACodecTrainer
-from .launched import refuse_fsdp
-from .recording import check_same_run, eval_scores, find_checkpoint, finish_run, windows_per_step
-from .resuming import writing
-
-
-# Appendix A, stage 1; lengths and the warm-up in steps are options because they scale with the corpus
-PAPER_RECIPE = {"learning_rate": 1e-4, "weight_decay": 0.01, "mask_ratio": 0.0}
-# what a short run of the default recipe hides; compared in docs/evidence/three-tasks.md
-DEFAULT_MASK_RATIO = 0.25
+from .recipes import DEFAULT_MASK_RATIO, VOCABULARY, apply_recipe, training_arguments
+from .recording import eval_scores, finish_run, windows_per_step
 
 
 def codec_config(arguments: TrainTokenizerArguments) -> VQDNACodecConfig:
@@ -32,69 +27,8 @@ def codec_config(arguments: TrainTokenizerArguments) -> VQDNACodecConfig:
     names += ("mask_ratio", "word_radius", "restart_threshold")
     overrides = {name: getattr(arguments, name) for name in names if getattr(arguments, name) not in (None, [])}
     paper = arguments.recipe == "paper" or arguments.preset.startswith("paper")
-    overrides.setdefault("mask_ratio", PAPER_RECIPE["mask_ratio"] if paper else DEFAULT_MASK_RATIO)
+    overrides.setdefault("mask_ratio", VOCABULARY["mask_ratio"] if paper else DEFAULT_MASK_RATIO)
     return VQDNACodecConfig.from_preset(arguments.preset, **overrides)
-
-
-def training_arguments(arguments: RunArguments, output: Path, **overrides) -> TrainingArguments:
-    """The `TrainingArguments` of both pre-training stages (AdamW and cosine decay as in Appendix A)."""
-    values = {
-        "output_dir": str(output),
-        "max_steps": arguments.max_steps,
-        "per_device_train_batch_size": arguments.batch_size,
-        "per_device_eval_batch_size": arguments.batch_size,
-        "gradient_accumulation_steps": arguments.gradient_accumulation_steps,
-        "learning_rate": arguments.learning_rate,
-        "warmup_steps": arguments.warmup_steps,
-        "weight_decay": arguments.weight_decay,
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.98,
-        "lr_scheduler_type": "cosine",
-        "seed": arguments.seed,
-        "bf16": arguments.bf16,
-        "use_cpu": not torch.cuda.is_available(),
-        "logging_steps": arguments.logging_steps,
-        "eval_strategy": "steps",
-        "eval_steps": arguments.eval_steps,
-        "save_steps": arguments.save_steps,
-        "save_total_limit": 2,
-        # the windows are random already, and their order is a schedule of lengths
-        "train_sampling_strategy": "sequential",
-        "prediction_loss_only": True,
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "report_to": "none",
-        # every process moves its own (equal) codebooks; copying rank 0's before each forward would be wasted work
-        "ddp_broadcast_buffers": False,
-        "ddp_find_unused_parameters": False,
-        **overrides,
-    }
-    training = TrainingArguments(**values)
-    if training.n_gpu > 1:
-        raise ValueError(
-            f"This process sees {training.n_gpu} GPUs, and one process cannot keep codebooks and data in order on "
-            "several: start one process per GPU with `torchrun --nproc-per-node`, or set CUDA_VISIBLE_DEVICES."
-        )
-    return training
-
-
-def apply_recipe(arguments, recipe: dict):
-    """Put a named recipe's values in place of the defaults."""
-    if arguments.recipe == "paper":
-        # an option that still has its default value counts as not given
-        for name, value in recipe.items():
-            if getattr(arguments, name) in (None, type(arguments).__dataclass_fields__[name].default):
-                setattr(arguments, name, value)
-
-
-def check_held_out(eval_contigs: list[str], eval_fraction: float):
-    """Make sure that something is held out: every run reports on DNA it was not trained on.
-
-    Raises:
-        ValueError: no contig is named and the fraction is 0.
-    """
-    if not eval_contigs and eval_fraction <= 0:
-        raise ValueError(f"--eval-fraction {eval_fraction} holds nothing out: give more, or name --eval-contigs.")
 
 
 def _check_clean_steps(arguments: TrainTokenizerArguments, config: VQDNACodecConfig):
@@ -131,7 +65,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     if not arguments.fasta:
         raise ValueError("Give at least one FASTA file with --fasta.")
     check_held_out(arguments.eval_contigs, arguments.eval_fraction)
-    apply_recipe(arguments, PAPER_RECIPE)
+    apply_recipe(arguments, VOCABULARY)
     started, output = time.time(), Path(arguments.output)
     config = codec_config(arguments)
     _check_clean_steps(arguments, config)

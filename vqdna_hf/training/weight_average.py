@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback
 
-from ..files import replacing
-from .launched import fsdp_asked_for
+from ..runs.files import replacing
+from ..runs.processes import fsdp_asked_for
 
 
 # the weights as trained, in a checkpoint whose model file holds the average

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_exports import make_codec
 
-from vqdna_hf.analysis.codebook.command import CodebookArguments, codebook, inspect_codebook
+from vqdna_hf.analysis.codebook.codebook import CodebookArguments, codebook, inspect_codebook
 from vqdna_hf.analysis.codebook.rows import load_rows
 from vqdna_hf.analysis.codebook.words import at_chance, bases_read, findings, label_verdict, map_caption
 from vqdna_hf.cli import main
@@ -144,7 +144,7 @@ def test_overwriting_from_the_command_line_leaves_nothing_behind(
 ):
     output = shutil.copytree(result[0], tmp_path / "codebook")
     # another record is enough here
-    monkeypatch.setattr("vqdna_hf.analysis.codebook.command.inspect_codebook", lambda *_: {"vocabulary": "another"})
+    monkeypatch.setattr("vqdna_hf.analysis.codebook.codebook.inspect_codebook", lambda *_: {"vocabulary": "another"})
     monkeypatch.setattr("vqdna_hf.analysis.codebook.page.figures_of", lambda *_: {})
     monkeypatch.setattr("vqdna_hf.analysis.codebook.page.write_page", lambda _, path, __: path.write_text("page"))
     command = ["codebook", str(tokenizer_dir), "--data", str(task_dir), "--output", str(output)]
@@ -159,7 +159,7 @@ def test_overwriting_from_the_command_line_leaves_nothing_behind(
 
 
 def test_a_failed_run_writes_nothing(result, tokenizer_dir, task_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr("vqdna_hf.analysis.codebook.command.inspect_codebook", lambda *_: dict(result[1]))
+    monkeypatch.setattr("vqdna_hf.analysis.codebook.codebook.inspect_codebook", lambda *_: dict(result[1]))
     monkeypatch.setattr("vqdna_hf.analysis.codebook.drawing.write_figure", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         codebook(arguments(tokenizer_dir, task_dir, tmp_path / "output"))

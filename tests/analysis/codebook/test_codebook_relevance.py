@@ -16,7 +16,7 @@ from vqdna_hf.analysis.codebook.labels import (
 )
 from vqdna_hf.analysis.codebook.relevance import Probe, code_labels, code_relevance, code_tables, kmer_score
 from vqdna_hf.analysis.codebook.rows import encode_rows
-from vqdna_hf.analysis.linear_probe import code_features
+from vqdna_hf.baselines.linear_probe import code_features
 
 
 SIZES = [8, 16]

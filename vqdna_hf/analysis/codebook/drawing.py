@@ -14,7 +14,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D, Bbox
 
-from ...files import write_file
+from ...runs.files import write_file
 
 
 _RESOLUTION = 180

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from ...files import write_file
+from ...runs.files import write_file
 from . import words
 from .drawing import DARK, LIGHT, class_colours, render
 from .figures import draw_base_change, draw_logos, draw_map, draw_strand, draw_usage, draw_words

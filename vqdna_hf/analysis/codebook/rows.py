@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ...data import FastaError, get_task, load_task, load_task_files
-from ...data.catalogue import class_names
-from ...data.sarscov2 import best_possible_scores, load_sarscov2
-from ...data.tasks import SINGLE_LABEL, SPLITS, TaskDataError
+from ...data import FastaError
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids, reverse_complement
+from ...tasks import get_task, load_task, load_task_files
+from ...tasks.catalogue import class_names
+from ...tasks.load import SINGLE_LABEL, SPLITS, TaskDataError
+from ...tasks.sarscov2 import best_possible_scores, load_sarscov2
 
 
 logger = logging.getLogger(__name__)

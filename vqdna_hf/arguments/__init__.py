@@ -1,0 +1,1 @@
+"""Arguments of the commands: each field is an option, `eval_contigs` is `--eval-contigs`."""

@@ -1,0 +1,1 @@
+"""The cells of a benchmark: prepared, run and scored."""

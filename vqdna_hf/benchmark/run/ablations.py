@@ -1,0 +1,269 @@
+"""Ablations (Tables 7 to 9 of the paper): vocabularies that differ in one thing, and encoders that do.
+
+A study varies options of `vqdna train-tokenizer` (codebook sizes, code dimension, quantizer, layers tapped, denoising
+ratio) or of the masking of stage 2 (`masking`, `masked_share`, `span_length`), and looks at the vocabulary alone:
+reconstruction and use of the codes on held-out windows, a linear probe on a task, and how much of a hidden position a
+predictor gets that sees nothing but the codes around it. A study of `models` puts the scores of the file's own cells
+into a table of that shape.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
+
+from ...arguments.training import PretrainArguments
+from ...checkpoints.loading import load_tokenizer
+from ...data import Corpus
+from ...modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
+from ...runs.files import read_record, write_json
+from ...runs.versions import package_versions
+from ...training.masking import MaskedWindows, Masking, MaskingCollator
+from ...training.neighbours import neighbours_accuracy
+from ...training.pretrain import build_model
+from ..spec.schema import Specification, Study
+from ..spec.specification import MASKING
+from ..tables.ablations import ablation_table
+from ..tables.layout import Table
+from .points import fit_probe
+from .prepare import learn_vocabulary, make_corpus, one_at_a_time
+from .tasks import TaskData
+
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One codec of a study.
+
+    Attributes:
+        name: its options in words.
+        vocabulary: options of stage 1, the seed among them.
+        masking: options of the masking.
+        varied: the options that the study varies, and their values here.
+    """
+
+    name: str
+    vocabulary: dict
+    masking: dict
+    varied: dict
+
+    def digest(self, *parts: dict) -> str:
+        """A name for what some of the options make."""
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def list_variants(study: Study, seed: int) -> list[Variant]:
+    """The codecs of a study, with one seed of stage 1."""
+    varied = list(dict.fromkeys(name for variant in study.variants for name in variant))
+    # the quantizer has a column of its own
+    shown = [name for name in varied if name != "quantizer"] or varied
+    found = []
+    for options in study.variants:
+        merged = {**study.vocabulary, **options}
+        vocabulary = {name: value for name, value in merged.items() if name not in MASKING} | {"seed": seed}
+        masking = {name: value for name, value in merged.items() if name in MASKING}
+        name = ", ".join(f"{key} {_text(value)}" for key, value in options.items()) or "as shared"
+        found.append(Variant(name, vocabulary, masking, {name: merged.get(name) for name in shown}))
+    return found
+
+
+def _text(value) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def run_ablations(specification: Specification, tasks: dict[str, TaskData], output: Path):
+    """Train and measure what is not finished: one JSON file for each codec and seed, in `ablations/`."""
+    state = PartialState()
+    waiting = [
+        (study, variant, record_path(output, study, variant))
+        for study in specification.ablations
+        if not study.models
+        for seed in specification.seeds[: study.seeds]
+        for variant in list_variants(study, seed)
+    ]
+    # two studies may share a codec
+    waiting = list({path: (study, variant, path) for study, variant, path in waiting}.values())
+    waiting = broadcast_object_list([[one for one in waiting if not one[2].is_file()]])[0]
+    for study, variant, path in tqdm(waiting, desc="Ablations", disable=None if state.is_main_process else True):
+        started = time.time()
+        home = output / "ablations" / "vocabularies" / variant.digest(variant.vocabulary)
+        with one_at_a_time(output):
+            learn_vocabulary(variant.vocabulary, specification, home / "tokenizer")
+            corpus = make_corpus(specification, output)
+        if state.is_main_process:
+            content = measure_vocabulary(home / "tokenizer", variant, study, corpus, tasks[study.task])
+            content |= {"study": study.name, "name": variant.name, "varied": variant.varied}
+            content |= {"settings": _settings(specification, study, variant, tasks[study.task])}
+            content |= {"seed": variant.vocabulary["seed"], "versions": package_versions()}
+            write_json(path, {**content, "measuring_seconds": round(time.time() - started, 1)})
+        state.wait_for_everyone()
+
+
+def check_ablations(specification: Specification, tasks: dict[str, TaskData], output: Path):
+    """Make sure that finished records are of what the file says.
+
+    Raises:
+        ValueError: names the record and what differs.
+    """
+    for study in specification.ablations:
+        for seed in specification.seeds[: study.seeds] if study.variants else ():
+            for variant in list_variants(study, seed):
+                path = record_path(output, study, variant)
+                if path.is_file():
+                    before = read_record(path, {"settings": dict})["settings"]
+                    now = _settings(specification, study, variant, tasks[study.task])
+                    different = [name for name, value in now.items() if before.get(name, value) != value]
+                    # a record without it is of a dev split that was taken otherwise
+                    different += ["dev_split"] if now.keys() & {"dev_split"} - before.keys() else []
+                    if different:
+                        changes = "; ".join(f"{name}: {before.get(name)} then, {now[name]} now" for name in different)
+                        raise ValueError(
+                            f"{path} was measured with other settings ({changes}). Remove it to measure it again, or "
+                            "choose another output."
+                        )
+
+
+def _settings(specification: Specification, study: Study, variant: Variant, task: TaskData) -> dict:
+    """What decides the figures of a codec, as far as the file says it."""
+    return {
+        "vocabulary": variant.vocabulary,
+        "masking": variant.masking,
+        "task": study.task,
+        "neighbour_steps": study.neighbour_steps,
+        "rows": task.counts,
+        "window": specification.window,
+        "fasta": [Path(path).name for path in specification.fasta],
+        **({"dev_split": task.carved} if task.carved else {}),
+    }
+
+
+def record_path(output: Path, study: Study, variant: Variant) -> Path:
+    """Where the figures of a codec are."""
+    measured = {"task": study.task}
+    if study.neighbour_steps != Study.neighbour_steps:
+        measured["neighbour_steps"] = study.neighbour_steps
+    digest = variant.digest(variant.vocabulary, variant.masking, measured)
+    return output / "ablations" / f"{digest}.json"
+
+
+def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: Path, task: TaskData) -> dict:
+    """The figures of a learned vocabulary, as `ablation_table` takes them."""
+    record, tokenizer = read_record(directory / "training.json", {"eval": dict}), load_tokenizer(str(directory))
+    held_out, levels = record["eval"], len(tokenizer.codec.config.codebook_sizes)
+    perplexities = [held_out[f"perplexity_{level}"] for level in range(1, levels + 1)]
+    return {
+        "quantizer": tokenizer.codec.config.quantizer,
+        "fingerprint": tokenizer.vocabulary_fingerprint,
+        "reconstruction": held_out["accuracy"],
+        "denoising_accuracy": held_out.get("denoising_hidden_accuracy"),
+        "usage": [held_out[f"usage_{level}"] for level in range(1, levels + 1)],
+        "perplexity": perplexities,
+        # levels are not independent of each other, so that their entropies add up to no less than the code's
+        "bits_per_base": round(float(np.log2(np.maximum(perplexities, 1)).sum()), 4),
+        "linear_probe": _probe(tokenizer, task),
+        **_neighbours(directory, tokenizer, variant, study, Corpus.load(corpus)),
+        "seconds": record["seconds"],
+    }
+
+
+def _probe(tokenizer, task: TaskData) -> dict[str, float]:
+    probe, rows = fit_probe(tokenizer.codec, task)
+    return {"metric": task.metric, "test": probe.score(rows["test"])[task.metric]}
+
+
+def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, corpus: Corpus) -> dict:
+    """What the codes around a hidden position tell of it, with the variant's masking."""
+    options = {"masking": "base", "masked_share": 0.25, "span_length": None, **variant.masking}
+    codes = tokenizer.vocab_size - NUM_SPECIAL_TOKENS
+    masking = Masking(
+        options["masking"], options["masked_share"], tokenizer.codec.config.halo, codes, options["span_length"]
+    )
+    if corpus.manifest["window"] < masking.min_length:
+        raise ValueError(
+            f"Ablation {study.name!r}: windows of {corpus.manifest['window']} bases are too short for spans of "
+            f"{masking.span_length}; the file's window should be {masking.min_length} or more."
+        )
+    steps = study.neighbour_steps
+    train = MaskedWindows(corpus.split("train"), steps * _BATCH, masking, 0, True)
+    held_out = MaskedWindows(corpus.split("validation"), 8 * _BATCH, masking, 0, False)
+
+    def batches(windows):
+        for start in range(0, len(windows), _BATCH):
+            yield MaskingCollator()(windows.__getitems__(list(range(start, min(start + _BATCH, len(windows))))))
+
+    arguments = PretrainArguments(corpus="", tokenizer=str(directory), output="", preset="tiny")
+    with torch.random.fork_rng(devices=[]):
+        found = neighbours_accuracy(build_model(arguments, tokenizer), batches(train), batches(held_out))
+    levels = len(tokenizer.codec.config.codebook_sizes)
+    return {
+        "neighbours_accuracy": [found[f"neighbours_accuracy_{level}"] for level in range(1, levels + 1)],
+        "neighbours_base_accuracy": found["neighbours_base_accuracy"],
+    }
+
+
+def ablation_tables(specification: Specification, cells: list[dict], output: Path) -> list[Table]:
+    """One table for each study, of what is finished."""
+    tables = []
+    for study in specification.ablations:
+        rows = _model_rows(study, cells) if study.models else _vocabulary_rows(study, specification, output)
+        if rows:
+            published = study.published if study.published is not None else bool(study.variants)
+            tables.append(ablation_table(rows, study.title(), published))
+    return tables
+
+
+def _vocabulary_rows(study: Study, specification: Specification, output: Path) -> list[dict]:
+    """The means over the seeds of stage 1."""
+    found: dict[str, list[dict]] = {}
+    for seed in specification.seeds[: study.seeds]:
+        for variant in list_variants(study, seed):
+            if (path := record_path(output, study, variant)).is_file():
+                content = read_record(path, {"settings": dict, "linear_probe": dict})
+                # the figures of a codec that two studies share, under the names of this one
+                found.setdefault(variant.name, []).append({**content, "name": variant.name, "varied": variant.varied})
+    rows = []
+    for parts in found.values():
+        probes = [part["linear_probe"]["test"] for part in parts]
+        spread = float(np.std(probes, ddof=1)) if len(probes) > 1 else None
+        means = {
+            name: np.mean([part[name] for part in parts], axis=0).tolist()
+            for name in ("reconstruction", "usage", "perplexity", "bits_per_base", "neighbours_accuracy")
+        }
+        means |= {name: float(np.mean([p[name] for p in parts])) for name in ("neighbours_base_accuracy", "seconds")}
+        probe = {"mean": float(np.mean(probes)), "sd": spread, "seeds": len(probes)}
+        rows.append({**parts[0], **means, "linear_probe": probe})
+    return rows
+
+
+def _model_rows(study: Study, cells: list[dict]) -> list[dict]:
+    """Scores of models of the file: what varies is said in the study."""
+    rows = []
+    for name, varied in study.models.items():
+        scores, kinds = {}, set()
+        for cell in cells:
+            if cell["model"] == name and cell["mode"] == study.mode:
+                scores.setdefault(cell["task"], []).append(cell["test"][cell["metric"]])
+                kinds.add(cell["tokenizer"]["kind"])
+        if scores:
+            spread = {
+                task: {
+                    "mean": float(np.mean(values)),
+                    "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                    "seeds": len(values),
+                }
+                for task, values in scores.items()
+            }
+            rows.append({"name": name, "varied": varied, "quantizer": "/".join(sorted(kinds)), "scores": spread})
+    return rows

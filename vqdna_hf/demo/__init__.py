@@ -1,0 +1,1 @@
+"""`vqdna demo`, on the checkpoint of the package or from scratch."""

@@ -1,0 +1,1 @@
+"""Models and tokenizers as ONNX files."""

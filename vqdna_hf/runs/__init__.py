@@ -1,0 +1,1 @@
+"""What every command shares: files and directories, processes, resuming, records."""

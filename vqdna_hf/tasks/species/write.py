@@ -1,0 +1,121 @@
+"""Species classification as files: what `vqdna species-task` writes, and `load_task_files` and `load_task` read.
+
+    DIR/train.csv, dev.csv, test.csv     sequence, label, species, contig, start, end, strand; or .parquet
+    DIR/task.json                        the classes, how the windows were drawn and how the contigs were split
+
+Positions are 0-based and half-open, in bases.
+"""
+
+import json
+import logging
+from os import PathLike
+from pathlib import Path
+
+from ...arguments.data import SpeciesTaskArguments
+from ...runs.files import read_json, remove, replacing_directory, restore_directory, write_json
+from ..catalogue import TASK_FILE
+from ..load import SPLITS, TaskDataError
+from .draw import SpeciesPlan, batch_rows, plan_species_task, read_windows
+
+
+logger = logging.getLogger(__name__)
+
+FORMATS = ("auto", "csv", "parquet")
+# a CSV file has no parts that can be read alone
+_LONGEST_CSV = 10_000
+
+
+def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: str = "auto") -> Path:
+    """Read the bases of planned windows and write the task; nothing if it is there already.
+
+    The directory appears when all is written; what an interrupted call leaves is removed.
+
+    Raises:
+        TaskDataError: the directory holds something else, or a genome has changed.
+        ValueError: an unknown format.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"There is no format {file_format!r}; choose one of {', '.join(FORMATS)}.")
+    output, length = Path(output), plan.info["length"]
+    restore_directory(output)
+    if file_format == "auto":
+        file_format = "csv" if length <= _LONGEST_CSV else "parquet"
+    info = plan.info | {"format": file_format}
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        _check_same(output, info)
+        return output
+    with replacing_directory(output) as task:
+        cache = task / ".cache"
+        splits = read_windows(plan, cache)
+        for split in SPLITS:
+            write = splits[split].to_csv if file_format == "csv" else splits[split].to_parquet
+            write(str(task / f"{split}.{file_format}"), batch_size=batch_rows(length))
+        write_json(task / TASK_FILE, info, indent=1)
+        del splits
+        remove(cache)
+    return output
+
+
+def _check_same(output: Path, info: dict):
+    path = output / TASK_FILE
+    if not path.is_file():
+        raise TaskDataError(f"{output} is not empty and holds no {TASK_FILE}. Give the task a directory of its own.")
+    found = read_json(path, TaskDataError, "cannot be read", "Write the task to another directory.")
+    # through JSON, so that tuples and numbers compare as they were written
+    wanted = json.loads(json.dumps(info))
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        raise TaskDataError(
+            f"{output} holds a task made with other settings ({', '.join(different)} differ). Remove it, or write to "
+            "another directory."
+        )
+
+
+def species_task_command(arguments: SpeciesTaskArguments) -> dict:
+    """Write a task and return what its `task.json` says.
+
+    Raises:
+        ValueError: as `species_task` and `write_species_task`.
+    """
+    if bool(arguments.fasta) == bool(arguments.directory):
+        raise ValueError("Name the genomes: --fasta SPECIES=PATH, once per species or file, or --directory DIR.")
+    genomes = arguments.directory or {}
+    for value in arguments.fasta:
+        species, equals, path = value.partition("=")
+        if not (species and equals and path):
+            raise ValueError(f"--fasta is {value!r}, but it must be SPECIES=PATH, as in human=hg38.fa.gz.")
+        genomes.setdefault(species, []).append(path)
+    plan = plan_species_task(
+        genomes,
+        arguments.length,
+        {"train": arguments.train_rows, "dev": arguments.dev_rows, "test": arguments.test_rows},
+        arguments.seed,
+        _contigs(arguments.dev_contigs, "--dev-contigs"),
+        _contigs(arguments.test_contigs, "--test-contigs"),
+        arguments.random_strand,
+        arguments.max_unknown,
+    )
+    output = write_species_task(plan, arguments.output, arguments.format)
+    for species in plan.info["classes"]:
+        held_out = (f"{split} {_few(plan.info['contigs'][species][split])}" for split in ("dev", "test"))
+        logger.info("%s, split by %s: %s", species, plan.info["split_by"][species], ", ".join(held_out))
+    logger.info("The task is in %s; adapt a model to it with `vqdna finetune --data %s`", output, output)
+    return plan.info
+
+
+def _few(names: list[str]) -> str:
+    return " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _contigs(values: list[str], flag: str) -> list[str] | dict[str, list[str]] | None:
+    if not values:
+        return None
+    pairs = [value.partition("=") for value in values]
+    if len({equals for _, equals, _ in pairs}) > 1:
+        raise ValueError(f"{flag} is {' '.join(values)}: give SPECIES=NAME for all of them, or NAME for all.")
+    if not pairs[0][1]:
+        return values
+    of = {}
+    for species, _, name in pairs:
+        of.setdefault(species, []).append(name)
+    return of
