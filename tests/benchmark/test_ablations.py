@@ -1,12 +1,16 @@
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny_benchmark import MODELS, VOCABULARY, write_benchmark
 
+import vqdna_hf.benchmark.benchmark as command
 import vqdna_hf.benchmark.run.ablations as ablations
 from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
 from vqdna_hf.benchmark.run.ablations import list_variants, record_path
+from vqdna_hf.benchmark.run.archive import archive_path
 from vqdna_hf.benchmark.spec.schema import SpecificationError
 from vqdna_hf.benchmark.spec.specification import read_specification
 
@@ -69,16 +73,54 @@ def test_finished_codecs_are_not_learned_again(studied, monkeypatch):
     assert (studied[1] / "tables.md").read_text() == before
 
 
+@pytest.fixture
+def packed(studied, tmp_path):
+    """The Parquet files of a finished benchmark, of its cells and of its studies, alone."""
+    for name in ("cells", "ablations"):
+        shutil.copy(archive_path(studied[1] / name), tmp_path)
+    return tmp_path
+
+
+def records(directory: Path) -> dict[str, str]:
+    """The JSON files of cells and of codecs."""
+    return {
+        path.name: path.read_text() for name in ("cells", "ablations") for path in directory.glob(f"{name}/*.json")
+    }
+
+
+def test_tables_are_made_of_the_parquet_files_alone(studied, packed):
+    before = archive_path(packed / "cells").read_bytes()
+    benchmark(BenchmarkArguments(file=str(studied[0]), output=str(packed), tables_only=True))
+
+    for name in ("tables.md", "tables.tex", "tables.json"):
+        assert (packed / name).read_bytes() == (studied[1] / name).read_bytes()
+    assert records(packed) == {} and archive_path(packed / "cells").read_bytes() == before
+
+
+def test_a_run_resumes_from_the_parquet_files(studied, packed, monkeypatch):
+    monkeypatch.setattr(ablations, "learn_vocabulary", lambda *_: pytest.fail("a vocabulary was learned again"))
+    monkeypatch.setattr(command, "run_points", lambda *_: pytest.fail("a cell was run again"))
+    benchmark(BenchmarkArguments(file=str(studied[0]), output=str(packed)))
+
+    assert records(packed) == records(studied[1]) and len(records(packed)) == 5
+
+
+def test_the_parquet_file_of_a_run_is_made_of_its_cells(studied, packed):
+    (packed / "cells").mkdir()  # the user removed them, to run them again
+    assert benchmark(BenchmarkArguments(file=str(studied[0]), output=str(packed), tables_only=True)) == []
+
+
 def test_records_of_other_rows_are_refused(studied):
     path = studied[0].with_name("fewer.yaml")
     path.write_text(studied[0].read_text() + "train_rows: 30\n")
-    cells = studied[1] / "cells"
-    cells.rename(studied[1] / "elsewhere")
+    for name in ("cells", "cells.parquet"):
+        (studied[1] / name).rename(studied[1] / f"{name}.away")
     try:
         with pytest.raises(ValueError, match=r"was measured with other settings \(rows: .*40.* then, .*30.* now\)"):
             benchmark(BenchmarkArguments(file=str(path), output=str(studied[1])))
     finally:
-        (studied[1] / "elsewhere").rename(cells)
+        for name in ("cells", "cells.parquet"):
+            (studied[1] / f"{name}.away").rename(studied[1] / name)
 
 
 def test_a_longer_measurement_is_another_record(studied):

@@ -28,6 +28,11 @@ def without(options, name):
     return {key: value for key, value in options.items() if key != name}
 
 
+def remove_cells(output):
+    shutil.rmtree(output / "cells")
+    (output / "cells.parquet").unlink()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The file of a benchmark of two models, and its cells."""
@@ -150,7 +155,7 @@ def test_an_untrained_encoder_of_another_size_is_refused(finished, tmp_path):
         return write_benchmark(finished[0].parent, "untrained.yaml", models=models, seeds=[1], fasta=[])
 
     run(path(), tmp_path)
-    shutil.rmtree(tmp_path / "cells")
+    remove_cells(tmp_path)
     with pytest.raises(ValueError, match="preset: 'tiny' then, 'small' now"):
         run(path(preset="small"), tmp_path)
 
@@ -196,7 +201,7 @@ def test_an_encoder_that_was_begun_over_another_vocabulary_is_refused_before_any
     encoder = tmp_path / "out/models/trained/encoder"
     record = json.loads((encoder / "training.json").read_text())
     assert record["arguments"]["tokenizer"] == str(place)
-    shutil.rmtree(tmp_path / "out/cells")
+    remove_cells(tmp_path / "out")
     (encoder / "training.json").unlink()  # as if it had been killed before its end
     tokenizer = AutoTokenizer.from_pretrained(checkpoint("vqdna-vq-small"))
     tokenizer.save_pretrained(place)

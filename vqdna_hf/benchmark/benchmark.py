@@ -1,4 +1,4 @@
-"""`vqdna benchmark`: tasks x models x modes x seeds from one file, a JSON file for every finished cell, tables."""
+"""`vqdna benchmark`: tasks x models x modes x seeds from one file; cells, tables and one Parquet file of all cells."""
 
 import logging
 import os
@@ -18,8 +18,16 @@ from ..runs.files import write_json
 from ..runs.versions import package_versions
 from ..tasks.load import MULTI_LABEL
 from ..training.encoded_sequences import encode_sequences
-from .run.ablations import ablation_tables, check_ablations, run_ablations
-from .run.cells import Cell, cell_path, cell_settings, list_cells, read_cell
+from .run.ablations import (
+    RECORD_FIELDS,
+    ablation_tables,
+    check_ablations,
+    find_ablations,
+    record_name,
+    run_ablations,
+)
+from .run.archive import archive_path, is_packed, pack, unpack
+from .run.cells import CELL_FIELDS, Cell, cell_name, cell_path, cell_settings, find_cells, list_cells, read_cell
 from .run.classifiers import describe_tokens
 from .run.finished import check_made
 from .run.points import Encodings, run_points
@@ -54,6 +62,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
     if not arguments.tables_only:
+        _unpack(output)
         tasks = load_tasks(specification)
         _check_named_models(specification, tasks, output)
         if any(not cell_path(output, cell).is_file() for cell in cells) or specification.ablations:
@@ -66,7 +75,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         _run_cells(specification, mine, tasks, output)
         if part == 1:
             run_ablations(specification, tasks, output)
-    found = [read_cell(path) for cell in cells if (path := cell_path(output, cell)).is_file()]
+    found = find_cells(output, cells)
     if PartialState().is_main_process:
         studies = ablation_tables(specification, found, output)
         if not found and not studies:
@@ -85,8 +94,20 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
             from .tables.figure import write_score_figure
 
             write_score_figure(found, output)
-        logger.info("Tables: %s; cells: %s", output / "tables.md", output / "cells")
+        pack(output / "cells", found)
+        pack(output / "ablations", list(find_ablations(specification, output).values()))
+        logger.info("Tables: %s; cells: %s", output / "tables.md", archive_path(output / "cells"))
     return found
+
+
+def _unpack(output: Path):
+    """Write what Parquet files alone hold as the files that a run resumes from."""
+    cells, records = output / "cells", output / "ablations"
+    if broadcast_object_list([is_packed(cells) or is_packed(records)])[0]:
+        with one_at_a_time(output):
+            if PartialState().is_main_process:
+                unpack(cells, CELL_FIELDS, cell_name)
+                unpack(records, RECORD_FIELDS, record_name)
 
 
 def _part(text: str) -> tuple[int, int]:

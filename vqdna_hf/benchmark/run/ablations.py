@@ -33,6 +33,7 @@ from ..spec.schema import Specification, Study
 from ..spec.specification import MASKING
 from ..tables.ablations import ablation_table
 from ..tables.layout import Table
+from .archive import find_records
 from .points import fit_probe
 from .prepare import learn_vocabulary, make_corpus, one_at_a_time
 from .tasks import TaskData
@@ -41,6 +42,8 @@ from .tasks import TaskData
 logger = logging.getLogger(__name__)
 
 _BATCH = 32
+# what is read of the figures of a codec
+RECORD_FIELDS = {"settings": dict, "linear_probe": dict}
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,10 @@ class Variant:
     masking: dict
     varied: dict
 
-    def digest(self, *parts: dict) -> str:
-        """A name for what some of the options make."""
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+def _digest(*parts: dict) -> str:
+    """A name for what options make."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def list_variants(study: Study, seed: int) -> list[Variant]:
@@ -98,7 +102,7 @@ def run_ablations(specification: Specification, tasks: dict[str, TaskData], outp
     waiting = broadcast_object_list([[one for one in waiting if not one[2].is_file()]])[0]
     for study, variant, path in tqdm(waiting, desc="Ablations", disable=None if state.is_main_process else True):
         started = time.time()
-        home = output / "ablations" / "vocabularies" / variant.digest(variant.vocabulary)
+        home = output / "ablations" / "vocabularies" / _digest(variant.vocabulary)
         with one_at_a_time(output):
             learn_vocabulary(variant.vocabulary, specification, home / "tokenizer")
             corpus = make_corpus(specification, output)
@@ -151,11 +155,28 @@ def _settings(specification: Specification, study: Study, variant: Variant, task
 
 def record_path(output: Path, study: Study, variant: Variant) -> Path:
     """Where the figures of a codec are."""
-    measured = {"task": study.task}
-    if study.neighbour_steps != Study.neighbour_steps:
-        measured["neighbour_steps"] = study.neighbour_steps
-    digest = variant.digest(variant.vocabulary, variant.masking, measured)
-    return output / "ablations" / f"{digest}.json"
+    settings = {"vocabulary": variant.vocabulary, "masking": variant.masking, "task": study.task}
+    name = record_name({"settings": {**settings, "neighbour_steps": study.neighbour_steps}})
+    return output / "ablations" / f"{name}.json"
+
+
+def record_name(record: dict) -> str:
+    """The name of the file of a codec's figures, without the suffix."""
+    settings, measured = record["settings"], {"task": record["settings"]["task"]}
+    if (steps := settings.get("neighbour_steps", Study.neighbour_steps)) != Study.neighbour_steps:
+        measured["neighbour_steps"] = steps
+    return _digest(settings["vocabulary"], settings["masking"], measured)
+
+
+def find_ablations(specification: Specification, output: Path) -> dict[str, dict]:
+    """The figures of the codecs of all studies that are measured, by `record_name`."""
+    names = [
+        record_path(output, study, variant).stem
+        for study in specification.ablations
+        for seed in specification.seeds[: study.seeds]
+        for variant in list_variants(study, seed)
+    ]
+    return find_records(output / "ablations", dict.fromkeys(names), RECORD_FIELDS, record_name)
 
 
 def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: Path, task: TaskData) -> dict:
@@ -215,22 +236,21 @@ def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, corp
 
 def ablation_tables(specification: Specification, cells: list[dict], output: Path) -> list[Table]:
     """One table for each study, of what is finished."""
-    tables = []
+    tables, records = [], find_ablations(specification, output)
     for study in specification.ablations:
-        rows = _model_rows(study, cells) if study.models else _vocabulary_rows(study, specification, output)
+        rows = _model_rows(study, cells) if study.models else _vocabulary_rows(study, specification, records)
         if rows:
             published = study.published if study.published is not None else bool(study.variants)
             tables.append(ablation_table(rows, study.title(), published))
     return tables
 
 
-def _vocabulary_rows(study: Study, specification: Specification, output: Path) -> list[dict]:
+def _vocabulary_rows(study: Study, specification: Specification, records: dict[str, dict]) -> list[dict]:
     """The means over the seeds of stage 1."""
     found: dict[str, list[dict]] = {}
     for seed in specification.seeds[: study.seeds]:
         for variant in list_variants(study, seed):
-            if (path := record_path(output, study, variant)).is_file():
-                content = read_record(path, {"settings": dict, "linear_probe": dict})
+            if (content := records.get(record_path(Path(), study, variant).stem)) is not None:
                 # the figures of a codec that two studies share, under the names of this one
                 found.setdefault(variant.name, []).append({**content, "name": variant.name, "varied": variant.varied})
     rows = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...runs.files import read_record
 from ..spec.schema import ModelEntry, Specification, TaskEntry
+from .archive import find_records
 from .tasks import TaskData
 
 
@@ -14,8 +15,8 @@ _CUT_ONCE = 512
 
 
 # what is read of a finished cell
-_FIELDS = {name: str for name in ("task", "family", "metric", "problem_type", "model", "mode", "kind")}
-_FIELDS |= {"seed": int, "settings": dict, "weights": (str, type(None)), "dev": dict, "test": dict}
+CELL_FIELDS = {name: str for name in ("task", "family", "metric", "problem_type", "model", "mode", "kind")}
+CELL_FIELDS |= {"seed": int, "settings": dict, "weights": (str, type(None)), "dev": dict, "test": dict}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,13 @@ class Cell:
     @property
     def name(self) -> str:
         """The name of its file, without the suffix."""
-        return f"{self.task.name.replace('/', '-')}__{self.model.name}__{self.mode}__{self.seed}"
+        content = {"task": self.task.name, "model": self.model.name, "mode": self.mode, "seed": self.seed}
+        return cell_name(content)
+
+
+def cell_name(content: dict) -> str:
+    """The name of a finished cell's file, without the suffix."""
+    return "__".join(str(content[name]) for name in ("task", "model", "mode", "seed")).replace("/", "-")
 
 
 def list_cells(specification: Specification) -> list[Cell]:
@@ -64,7 +71,16 @@ def read_cell(path: Path) -> dict:
     Raises:
         ValueError: the file is damaged, or lacks what tables and later runs read of it.
     """
-    return read_record(path, _FIELDS)
+    return read_record(path, CELL_FIELDS)
+
+
+def find_cells(output: Path, cells: list[Cell]) -> list[dict]:
+    """The content of those that are finished, from their files or, where there are none, from `cells.parquet`.
+
+    Raises:
+        ValueError: as `find_records`.
+    """
+    return list(find_records(output / "cells", [cell.name for cell in cells], CELL_FIELDS, cell_name).values())
 
 
 def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> dict:
