@@ -11,7 +11,7 @@ from vqdna_hf.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md", "model_cards/README.md")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -37,7 +37,9 @@ def test_named_files_exist(page):
 @each_page
 def test_links_within_the_repository_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    missing = [link for link in links if not (page.parent / link).exists()]
+    # what was measured does not come with the sdist
+    assert [link for link in missing if (ROOT / ".git").exists() or not link.endswith(".parquet")] == []
 
 
 @each_page

@@ -142,24 +142,36 @@ def python(*arguments: str, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel built from the sdist, as an installer does it; the tree itself stays as it is."""
+def sdist(tmp_path_factory) -> Path:
+    """The sdist, unpacked; the tree itself stays as it is."""
     work = tmp_path_factory.mktemp("build")
     copy = work / "copy"
     copy.mkdir()
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, copy)
-        elif path.name in {"examples", "model_cards", "modeling", "tests", "vqdna_hf"}:
+        elif path.name in {"docs", "examples", "model_cards", "modeling", "tests", "vqdna_hf"}:
             shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
     python("-c", BUILD_SDIST, str(work), cwd=copy)
-    (sdist,) = work.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
+    (packed,) = work.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
         archive.extractall(work / "unpacked", filter="data")
     (source,) = (work / "unpacked").iterdir()
-    python("-c", BUILD_WHEEL, str(work), cwd=source)
-    (wheel,) = work.glob("*.whl")
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist) -> Path:
+    """The wheel built from the sdist, as an installer does it."""
+    python("-c", BUILD_WHEEL, str(sdist.parent), cwd=sdist)
+    (wheel,) = sdist.parent.glob("*.whl")
     return wheel
+
+
+def test_the_sdist_holds_the_pages_of_docs_and_nothing_that_was_measured(sdist):
+    pages = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")}
+    assert pages == {path.relative_to(sdist) for path in (sdist / "docs").rglob("*.md")}
+    assert {path.suffix for path in (sdist / "docs").rglob("*") if path.is_file()} == {".md", ".png", ".svg"}
 
 
 def test_wheel_from_the_sdist_holds_exactly_the_package(wheel):
