@@ -49,11 +49,11 @@ test-upstream: $(INSTALLED) ## run transformers' own common tests over our class
 
 # PyTorch is left to TORCH, and what only its CUDA builds need to them. `make lock` keeps what is pinned already where
 # it can; LOCK_ARGS=--upgrade takes the newest of everything.
-lock: $(INSTALLED) ## write requirements/*.txt anew from setup.py (LOCK_ARGS=--upgrade for newer releases)
+lock: $(INSTALLED) ## write requirements/*.txt again from setup.py (LOCK_ARGS=--upgrade for newer releases)
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/python requirements/lock.py --torch "$(firstword $(TORCH))" $(LOCK_ARGS)
 
-# BENCH_ARGS="tokenizer_speed.py" measures one script alone; a directory of another name begins anew
+# BENCH_ARGS="tokenizer_speed.py" measures one script alone; a directory of another name begins from scratch
 bench: $(INSTALLED) ## measure speed and memory (an hour), into benchmarks/RESULTS.md
 	$(BIN)/python -m pip install -q vector-quantize-pytorch
 	$(BIN)/python benchmarks/run_all.py --work runs/bench $(BENCH_ARGS)

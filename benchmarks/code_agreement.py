@@ -105,9 +105,9 @@ def layout_figures(
         same("one string at a time", [codec.encode_sequences([s])[0] for s in strings], of_strings),
         same("padded batches of 1, by the modules", in_batches(codec, strings, 1), of_strings),
         same("padded batches of 32, by the modules", in_batches(codec, strings, 32), of_strings),
-        same("strips of 700 bases", codec.encode_sequences(strings, batch_bases=700), of_strings),
+        same("packed batches of 700 bases", codec.encode_sequences(strings, batch_bases=700), of_strings),
         same("pieces of 500 bases", codec.encode_sequences([contig], chunk_length=500), of_contig),
-        same("a strip of 65,536 bases", codec.encode_sequences([contig], 65_536, 65_536), of_contig),
+        same("a packed batch of 65,536 bases", codec.encode_sequences([contig], 65_536, 65_536), of_contig),
         same("the contig as one, by the modules", in_batches(codec, [contig], 1), of_contig),
     ]
     torch.set_num_threads(options.threads + 1)

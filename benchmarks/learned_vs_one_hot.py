@@ -2,7 +2,7 @@
 
 Runs the commands a user would type: an `hrq` vocabulary learned on mammalian DNA, a small encoder pre-trained on it
 and one of the same shape pre-trained on one-hot bases, both fine-tuned on three tasks with three seeds. Every finished
-step is kept, so that the script goes on where it stopped. About 2 hours on one CPU core; `--only` splits it over two.
+step is kept, so that the script resumes where it stopped. About 2 hours on one CPU core; `--only` splits it over two.
 
     VQDNA_DATA=/path/to/data python benchmarks/learned_vs_one_hot.py --output runs/three-tasks
 """

@@ -8,7 +8,7 @@ side has an optimizer. Beside it, with the very same encoder configuration and a
     a 32k model     `ModernBertForMaskedLM` with 32,768 ids and the same positions labelled: by its default
                     configuration, logits at every position, and with `sparse_prediction`
 
-`base` masking, which tokenizes the masked windows anew, is reported, too: its codec runs twice over each window.
+`base` masking, which tokenizes the masked windows again, is reported, too: its codec runs twice over each window.
 
     python benchmarks/pretraining_step.py                      # 12 layers of 768, 4 windows of 512
     python benchmarks/pretraining_step.py --preset small       # a minute

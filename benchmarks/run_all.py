@@ -2,8 +2,8 @@
 
     VQDNA_DATA=/path/to/data python benchmarks/run_all.py          # `make bench` does this
 
-A script that was measured already (its JSON lies in --work) is not run again, so that an interrupted run goes on; a
-fresh --work measures everything anew. Scripts that want real sequences use simulated ones where VQDNA_DATA is not set,
+A script that was measured already (its JSON lies in --work) is not run again, so that an interrupted run resumes; a
+fresh --work measures everything again. Scripts that want real sequences use simulated ones where VQDNA_DATA is not set,
 and say so.
 """
 

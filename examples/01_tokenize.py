@@ -1,4 +1,4 @@
-"""Turn DNA strings into codes and back: ids, tokens, offsets, hidden bases, decoding.
+"""Turn DNA strings into codes and back: ids, tokens, offsets, masked bases, decoding.
 
     python examples/01_tokenize.py --model small/model ACGTTGCANACGT
 
@@ -18,7 +18,7 @@ parser.add_argument("--model", required=True, help="directory or repository of a
 args = parser.parse_args()
 tokenizer = AutoTokenizer.from_pretrained(args.model)
 
-# one id per base; [MASK] is hidden from the network before it sees the string, N becomes [UNK]
+# one id per base; the network does not see the base at [MASK], N becomes [UNK]
 batch = tokenizer(args.sequences, padding=True, return_offsets_mapping=True, return_tensors="pt")
 print("input_ids:", tuple(batch["input_ids"].shape), "of a vocabulary of", len(tokenizer))
 for sequence, ids, offsets in zip(args.sequences, batch["input_ids"].tolist(), batch["offset_mapping"].tolist()):

@@ -3,7 +3,7 @@
     python examples/03_fill_mask.py --model small/model
 
 A variant's score is log P(alt) - log P(ref), in nats: below 0, the model finds the reference base likelier there. The
-base is hidden before the network sees the sequence, so that the codes around it do not tell which of the two it was.
+base is masked before the network sees the sequence, so that the codes around it do not tell which of the two it was.
 
 Trains: nothing. On: the sequences given. Takes: seconds.
 """
@@ -27,8 +27,8 @@ fill = pipeline("fill-mask", model=args.model)
 # several [MASK] give one list of answers each; their probabilities do not know of one another
 for text in args.masked:
     answers = fill(text)
-    for number, hidden in enumerate(answers if text.count("[MASK]") > 1 else [answers], start=1):
-        bases = ", ".join(f"{answer['token_str']} {answer['score']:.3f}" for answer in hidden)
+    for number, masked in enumerate(answers if text.count("[MASK]") > 1 else [answers], start=1):
+        bases = ", ".join(f"{answer['token_str']} {answer['score']:.3f}" for answer in masked)
         print(f"{text} [MASK] {number}: {bases}")
 
 # `targets` chooses what to answer; scores stay the probabilities among all four bases
@@ -37,9 +37,9 @@ print(f"The likelier purine gives {purine['sequence']}")
 
 
 def log_probabilities(sequence: str, position: int) -> dict[str, float]:
-    """Base -> log P(base) at a position (0-based) of a sequence, which is hidden there."""
-    hidden = f"{sequence[:position]}[MASK]{sequence[position + 1 :]}"
-    return {answer["token_str"]: math.log(answer["score"]) for answer in fill(hidden)}
+    """Base -> log P(base) at a position (0-based) of a sequence, which is masked there."""
+    masked = f"{sequence[:position]}[MASK]{sequence[position + 1 :]}"
+    return {answer["token_str"]: math.log(answer["score"]) for answer in fill(masked)}
 
 
 ref = args.sequence[args.position].upper()

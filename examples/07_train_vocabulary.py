@@ -29,7 +29,7 @@ set_seed(42)
 
 # whole contigs (or the end of one) are held out, so that no window of one part overlaps a window of the other
 train, held_out = GenomeBases.from_fasta(args.fasta).split(eval_fraction=0.05)
-# a quarter of the bases is hidden from the network, which has to name them all: denoising
+# a quarter of the bases is masked, and the network has to name them all: denoising
 model = VQDNACodecModel(VQDNACodecConfig.from_preset(args.preset, mask_ratio=0.25))
 
 # window i follows from (seed, i) alone: short windows during the warm-up, longer ones after it

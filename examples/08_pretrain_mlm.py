@@ -41,7 +41,7 @@ collate = MaskingCollator()
 
 
 def mask(items: list[dict]) -> dict:
-    """Pads windows, hides what is to be predicted, and tokenizes with the model's own codec."""
+    """Pads windows, masks what is to be predicted, and tokenizes with the model's own codec."""
     batch = {name: values.to(model.device) for name, values in collate(items).items()}
     return mask_batch(model.vqdna, batch)
 

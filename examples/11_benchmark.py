@@ -4,7 +4,7 @@ r"""Compare vocabularies on a task of your own: a learned one, letters and 3-mer
         --fasta small/simulated_genome.fa
 
 Writes comparison/benchmark.yaml and runs `vqdna benchmark` on it; docs/benchmark.md says what else such a file can
-hold. Started again, it goes on where it stopped.
+hold. Started again, it resumes where it stopped.
 
 Trains: two encoders over hand-made tokens, and classifiers for every model and seed. On: FASTA files and a task
 directory. Takes: a few minutes on one CPU core as it is.

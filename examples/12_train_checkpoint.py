@@ -4,7 +4,7 @@
 
 Trains: two vocabularies (`hrq` for the checkpoint, `vq` as its sibling) and the encoder over the first. On: the FASTA
 files in `$VQDNA_DATA/pretraining`, or those named with `--fasta`. Takes: half an hour for the vocabularies and some
-hours for the encoder, on one CPU core; `--scale 0.01` shows every step in minutes. An interrupted run goes on where it
+hours for the encoder, on one CPU core; `--scale 0.01` shows every step in minutes. An interrupted run resumes where it
 was when the same command is given again.
 """
 
