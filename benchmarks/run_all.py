@@ -3,8 +3,8 @@
     VQDNA_DATA=/path/to/data python benchmarks/run_all.py          # `make bench` does this
 
 A script that was measured already (its JSON lies in --work) is not run again, so that an interrupted run resumes; a
-fresh --work measures everything. Scripts that want real sequences use simulated ones where VQDNA_DATA is not set, and say
-so.
+fresh --work measures everything. Scripts that want real sequences use simulated ones where VQDNA_DATA is not set,
+and say so.
 """
 
 import argparse
