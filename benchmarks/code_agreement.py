@@ -15,8 +15,8 @@ import torch
 from measuring import Figure, add_arguments, report
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
-from vqdna_hf.modeling.codebook_vqdna import nearest_codes
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
 def dna(bases: int) -> tuple[list[np.ndarray], np.ndarray, str]:

@@ -20,9 +20,9 @@ from measuring import Figure, add_arguments, has_bf16_instructions, matmul_of, m
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.analysis.info import codec_info
-from vqdna_hf.modeling.codebook_vqdna import nearest_codes
 from vqdna_hf.modeling.encoding_vqdna import StripEncoder, lay_strips
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
 # what the profiler calls the parts of the network

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .checks_vqdna import is_recorded
-from .codebook_vqdna import full_precision
 from .nucleotides_vqdna import CLS_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID
-from .precision_vqdna import exact_float32
+from .quantization_vqdna import exact_float32, full_precision
 
 
 PRECISIONS = ("float32", "bfloat16")

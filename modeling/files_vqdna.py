@@ -138,12 +138,4 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-__all__ = [
-    "leftover_of",
-    "leftovers",
-    "partial_path",
-    "remove",
-    "remove_leftovers",
-    "replacing",
-    "share_weights",
-]
+__all__ = ["leftover_of", "leftovers", "partial_path", "remove", "remove_leftovers", "replacing", "share_weights"]

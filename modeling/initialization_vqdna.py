@@ -1,5 +1,8 @@
-"""How new weights come about in models that are made of others."""
+"""How new weights come about: in models that are made of others, and in codecs made in 16 bits."""
 
+import contextlib
+
+import torch
 from transformers import PreTrainedModel
 
 
@@ -20,4 +23,16 @@ class VQDNAInitializationMixin:
             del self.is_custom_code
 
 
-__all__ = ["VQDNAInitializationMixin"]
+@contextlib.contextmanager
+def float32_weights():
+    """Make new weights in float32 where a model is made in 16 bits: of rounded ones, other codes would come."""
+    before = torch.get_default_dtype()
+    if before in (torch.float16, torch.bfloat16):
+        torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+__all__ = ["VQDNAInitializationMixin", "float32_weights"]

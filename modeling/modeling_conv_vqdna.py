@@ -12,7 +12,7 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
 
-from .configuration_conv_vqdna import VQDNAConvEncoderConfig
+from .configuration_vqdna import VQDNAConvEncoderConfig
 from .initialization_vqdna import VQDNAInitializationMixin
 
 

@@ -4,14 +4,22 @@ stock transformers encoder, and heads for masked language modelling and downstre
 Notation used for tensor shapes: b: batch, l: length (special tokens included), n: levels, h: hidden size.
 """
 
+import sys
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import nn
-from transformers import ModernBertConfig
+from torch.utils.checkpoint import checkpoint
+from transformers import ModernBertConfig, PreTrainedModel
+from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput, TokenClassifierOutput
-from transformers.utils import can_return_tuple, logging
+from transformers.utils import ModelOutput, can_return_tuple, logging
 
+from .adapters_vqdna import VQDNAAdapterMixin
 from .attention_vqdna import BLOCK_LOCAL  # noqa: F401 (the import makes it known to transformers)
 from .checks_vqdna import (
     check_base_targets,
@@ -24,26 +32,18 @@ from .checks_vqdna import (
     wanted_outputs,
 )
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
-from .heads_vqdna import (
-    VQDNAClassificationHead,
-    VQDNAPooling,
-    VQDNAPredictionHead,
-    VQDNAProjection,
-    base_mask,
-    labelled_positions,
-    nucleotides_to_special_ids,
-    pack_codes,
-    renamed_argument,
-    reverse_complement_batch,
-    row_cross_entropy,
-    unpack_codes,
-    whole_blocks,
-)
+from .files_vqdna import share_weights
+from .initialization_vqdna import VQDNAInitializationMixin
 from .modeling_conv_vqdna import encoder_of
 from .modeling_vqdna_codec import VQDNACodecModel
-from .nucleotides_vqdna import hide_padding, sequence_mask
-from .outputs_vqdna import VQDNAMaskedLMOutput
-from .pretrained_vqdna import VQDNAPreTrainedModel
+from .nucleotides_vqdna import (
+    base_mask,
+    hide_padding,
+    nucleotides_to_special_ids,
+    reverse_complement_batch,
+    sequence_mask,
+)
+from .repository_vqdna import register_downloaded
 
 
 if TYPE_CHECKING:
@@ -58,6 +58,368 @@ ENCODER_PIECE = 32_768
 # weights of the other heads, which a model opened with one head leaves in the file without a word
 _MASKED_HEAD = [r"^head\.", r"^level_decoder\.", r"^base_decoder\."]
 _CLASSIFIER = [r"^classifier\."]
+
+POOLING_PIECE = 16_384  # positions that are pooled at a time
+HEAD_ROWS = 128  # the heads run on a multiple of so many positions
+
+
+@dataclass
+class VQDNAMaskedLMOutput(ModelOutput):
+    """
+    Args:
+        loss (`torch.FloatTensor` of shape `()`): Mean over levels of the cross-entropy, plus the weighted base loss.
+        logits (`torch.FloatTensor` of shape `(batch_size, length, sum of codebook_sizes)`): The levels, concatenated:
+            `vqdna_hf.metrics.MaskedLMMetrics` makes ids of them. With `masked_positions_only`, of shape `(labelled,
+            sum of codebook_sizes)`: see [`VQDNAForMaskedLM.forward`].
+        base_logits (`torch.FloatTensor` of shape `(batch_size, length, 4)`): In the order A, C, G, T. With
+            `masked_positions_only`, of shape `(labelled, 4)`: the same positions as `logits`.
+        level_losses (`torch.FloatTensor` of shape `(levels,)`): Cross-entropy of each level, in nats.
+        base_loss (`torch.FloatTensor` of shape `()`): Cross-entropy of the base head, in nats.
+        hidden_states, attentions: As the encoder returns them.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    base_logits: torch.FloatTensor | None = None
+    level_losses: torch.FloatTensor | None = None
+    base_loss: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+    def __setitem__(self, key: str, value):
+        # transformers' own fill-mask pipeline sets them, and then takes `logits` for those of token ids
+        if key == "input_ids":
+            raise ValueError(
+                "transformers' FillMaskPipeline cannot read a VQDNA model, whose logits are of level codes: take "
+                'pipeline("fill-mask", model=..., tokenizer=...) with vqdna_hf imported, or VQDNAFillMaskPipeline, '
+                "which answer in bases."
+            )
+        super().__setitem__(key, value)
+
+    def __getitem__(self, key):
+        # subtle: a Trainer that smooths labels takes them away from the model, and reads these logits as if there were
+        # one for each id; that it is about to do so shows nowhere but here
+        if key == "logits" and not torch.compiler.is_compiling():
+            reader = sys._getframe(1).f_locals.get("self")
+            if type(reader).__name__ == "LabelSmoother":
+                raise ValueError(
+                    f"label_smoothing_factor={getattr(reader, 'epsilon', '?')} needs one logit for each id, but a "
+                    "VQDNA masked language model predicts the codes of each level (`logits` holds the levels side by "
+                    "side). Train with label_smoothing_factor=0."
+                )
+        return super().__getitem__(key)
+
+
+def pack_codes(codes: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
+    """Level codes of shape `(..., n)` to code ids of shape `(...)`: a mixed-radix number behind the special tokens.
+
+    Example: codes (3, 5) of levels of 8 and 16 -> `5 + 3 * 16 + 5` = 58
+    """
+    ids = torch.zeros_like(codes[..., 0])
+    for level, size in enumerate(codebook_sizes):
+        ids = ids * size + codes[..., level]
+    return ids + NUM_SPECIAL_TOKENS
+
+
+def unpack_codes(ids: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
+    """The inverse of `pack_codes`; special tokens give codes of 0."""
+    rest, codes = (ids - NUM_SPECIAL_TOKENS).clamp(min=0), []
+    for size in reversed(codebook_sizes):
+        codes.append(rest % size)
+        rest = rest // size
+    return torch.stack(codes[::-1], dim=-1)
+
+
+class VQDNAProjection(nn.Linear):
+    """Code vectors to the width of the encoder: a linear layer with an initialization of its own."""
+
+
+class VQDNAPredictionHead(nn.Module):
+    """Dense layer, activation, LayerNorm: what BERT puts before its output layer."""
+
+    def __init__(self, hidden_size: int, eps: float = 1e-5):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.norm(F.gelu(self.dense(hidden_states)))
+
+
+def masked_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the labelled positions; 0, not nan, when there is none."""
+    chosen = labels >= 0
+    return F.cross_entropy(logits[chosen].float(), labels[chosen], reduction="sum") / chosen.sum().clamp(min=1)
+
+
+def row_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """`masked_cross_entropy` of logits most of which count: it picks none out, and waits for no device.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(..., classes)`), labels (`torch.LongTensor` of shape `(...)`): negative
+            ones are ignored.
+    """
+    labels = labels.flatten().clamp(min=-1)
+    total = F.cross_entropy(logits.flatten(0, -2).float(), labels, ignore_index=-1, reduction="sum")
+    return total / (labels >= 0).sum().clamp(min=1)
+
+
+def renamed_argument(kwargs: dict, old: str, new: str, value):
+    """What an argument is: `value`, or what came under its older name, which is taken out of `kwargs`, with a warning.
+
+    No argument of a `forward` but `labels` may have "label" in its name: a `Trainer` waits for every such argument
+    before it evaluates.
+
+    Raises:
+        ValueError: both names were given.
+    """
+    if old not in kwargs:
+        return value
+    if value is not None and value is not False:
+        raise ValueError(f"`{old}` is the older name of `{new}`: give one of them, not both.")
+    warnings.warn(f"`{old}` is called `{new}` now, and its older name will be removed.", FutureWarning, stacklevel=3)
+    return kwargs.pop(old)
+
+
+def labelled_positions(
+    labels: torch.Tensor | None, base_targets: torch.Tensor | None, shape: torch.Size | None = None
+) -> torch.Tensor | None:
+    """Where a batch has a label of either kind: places in the flattened `(b, l)`, rising; `None` without labels.
+
+    Raises:
+        ValueError: labels of another shape than the batch's `shape`, which would fall on other positions.
+    """
+    for name, value in (("labels", labels), ("base_targets", base_targets)):
+        if value is not None and shape is not None:
+            check_label_shape(name, value, shape)
+    chosen = None if labels is None else labels >= NUM_SPECIAL_TOKENS
+    if base_targets is not None:
+        chosen = base_targets >= 0 if chosen is None else chosen | (base_targets >= 0)
+    return None if chosen is None else chosen.flatten().nonzero().squeeze(-1)
+
+
+def whole_blocks(rows: torch.Tensor) -> torch.Tensor:
+    """Rows `(n, d)` with zeros below them, up to a whole number of blocks of `HEAD_ROWS`.
+
+    Every batch has another number of labels, and a CPU's library keeps kernels for each shape that it has met: without
+    this they grow to gigabytes under bfloat16.
+    """
+    return F.pad(rows, (0, 0, 0, -len(rows) % HEAD_ROWS))
+
+
+class VQDNAPooling(nn.Module):
+    """One vector per sequence of the hidden states of its bases."""
+
+    def __init__(self, kind: str, bins: int):
+        super().__init__()
+        self.kind, self.bins = kind, bins
+
+    def output_size(self, hidden_size: int) -> int:
+        """Width of the pooled vector."""
+        return hidden_size * {"mean+max": 2, "bins": self.bins}.get(self.kind, 1)
+
+    def forward(self, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            hidden_states (`torch.FloatTensor` of shape `(b, l, h)`), mask (`torch.BoolTensor` of shape `(b, l)`): true
+                for the bases, which excludes padding, [CLS] and [SEP].
+        """
+        if self.kind == "cls":  # before the first base, which padding on the left moves
+            first = (mask.long().argmax(dim=1) - 1).clamp(min=0)
+            return hidden_states[torch.arange(first.shape[0], device=first.device), first]
+        pooled = []
+        if self.kind in ("mean", "mean+max"):
+            pooled.append(_mean(hidden_states, mask))
+        if self.kind in ("max", "mean+max"):
+            pooled.append(_maxima(hidden_states, torch.where(mask, 0, -1), 1))
+        if self.kind == "bins":
+            places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            bins = places * self.bins // mask.sum(dim=1, keepdim=True).clamp(min=1)
+            pooled.append(_maxima(hidden_states, bins.masked_fill(~mask, -1), self.bins))
+        return torch.cat(pooled, dim=-1)
+
+
+def _mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean over the positions where the mask is true; `(b, h)`."""
+    # subtle: split, not sliced: the gradient of every slice would be as long as the whole
+    pieces = zip(hidden_states.split(POOLING_PIECE, dim=1), mask.unsqueeze(-1).split(POOLING_PIECE, dim=1))
+    wide = torch.promote_types(hidden_states.dtype, torch.float32)  # bfloat16 cannot count to a thousand
+    total = sum((states * inside).sum(dim=1, dtype=wide) for states, inside in pieces)
+    return (total / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(hidden_states.dtype)
+
+
+def _maxima(hidden_states: torch.Tensor, groups: torch.Tensor, number: int) -> torch.Tensor:
+    """The maximum of each group of positions, concatenated; `(b, number * h)`. An empty group gives 0.
+
+    Args:
+        groups (`torch.LongTensor` of shape `(b, l)`): the group of each position, -1 for none.
+    """
+    if number > 1 and groups.shape[1] <= POOLING_PIECE:
+        return _maxima_at_once(hidden_states, groups, number)
+    pieces = list(zip(hidden_states.split(POOLING_PIECE, dim=1), groups.split(POOLING_PIECE, dim=1)))
+    found = []
+    for part in range(number):
+        # a group is a run of positions: most pieces hold nothing of it
+        maxima = [_piece_max(*piece, part, len(pieces) > 1) for piece in pieces if _holds(piece[1], part, pieces)]
+        largest = torch.stack(maxima).amax(dim=0) if maxima else torch.zeros_like(hidden_states[:, 0])
+        found.append(largest.masked_fill(~(groups == part).any(dim=1, keepdim=True), 0))
+    return torch.cat(found, dim=-1)
+
+
+def _maxima_at_once(hidden_states: torch.Tensor, groups: torch.Tensor, number: int) -> torch.Tensor:
+    """As `_maxima`, in one pass over the positions however many groups there are."""
+    outside = torch.where(groups >= 0, groups, number)  # one more group, for what belongs to none
+    found = hidden_states.new_full((groups.shape[0], number + 1, hidden_states.shape[-1]), _lowest(hidden_states))
+    index = outside.unsqueeze(-1).expand_as(hidden_states)
+    found = found.scatter_reduce(1, index, hidden_states, "amax")[:, :number]
+    filled = (outside.unsqueeze(-1) == torch.arange(number, device=groups.device)).any(dim=1)
+    return found.masked_fill(~filled.unsqueeze(-1), 0).flatten(1)
+
+
+def _lowest(hidden_states: torch.Tensor) -> float:
+    return torch.finfo(hidden_states.dtype).min
+
+
+def _holds(groups: torch.Tensor, part: int, pieces: list) -> bool:
+    return len(pieces) == 1 or bool((groups == part).any())
+
+
+def _piece_max(states: torch.Tensor, groups: torch.Tensor, part: int, again: bool) -> torch.Tensor:
+    """The maximum of a group within a piece; what its gradient needs is kept, or made `again`."""
+    if again and torch.is_grad_enabled():
+        return checkpoint(_masked_max, states, groups == part, use_reentrant=False, preserve_rng_state=False)
+    return _masked_max(states, groups == part)
+
+
+def _masked_max(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return hidden_states.masked_fill(~mask.unsqueeze(-1), _lowest(hidden_states)).amax(dim=1)
+
+
+class VQDNAClassificationHead(nn.Module):
+    """Dense layer, activation, dropout, output layer."""
+
+    def __init__(self, input_size: int, hidden_size: int, num_labels: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(input_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(hidden_size, num_labels)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        return self.out_proj(self.dropout(F.gelu(self.dense(self.dropout(pooled)))))
+
+
+def _rows(logits: torch.FloatTensor, chosen: torch.LongTensor) -> torch.FloatTensor:
+    """The logits of the labelled positions, `(labelled, classes)`, of all positions' or of theirs alone."""
+    return logits if logits.ndim == 2 else logits.flatten(0, 1).index_select(0, chosen)
+
+
+class VQDNAPreTrainedModel(VQDNAAdapterMixin, VQDNAInitializationMixin, PreTrainedModel):
+    """Weight initialization, loading and the capability sheet."""
+
+    config_class = VQDNAConfig
+    base_model_prefix = "vqdna"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["VQDNACodecModel"]  # and those of the encoder, which transformers adds
+
+    def __init__(self, config: VQDNAConfig):
+        config.validate_architecture()  # `from_pretrained` sets fields after the configuration was checked
+        super().__init__(config)
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, VQDNAProjection):
+            # one unit of variance per code vector whatever its width
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As `PreTrainedModel.from_pretrained`; checks that the vocabulary is the one the model was saved with.
+
+        Raises:
+            ValueError: a file of weights cannot be read, or the loaded codec does not have
+                `config.vocabulary_fingerprint`.
+        """
+        try:
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except PermissionError as error:
+            raise ValueError(
+                f"The weights of {pretrained_model_name_or_path} cannot be read: permission denied. Ask their owner "
+                "to let you read them."
+            ) from error
+        except SafetensorError as error:
+            raise ValueError(
+                f"The weights of {pretrained_model_name_or_path} cannot be read ({error}): the file is truncated or "
+                "damaged. Copy or download it again."
+            ) from error
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        # transformers puts new parameters, all of them trainable, in the place of those that `__init__` froze
+        model.base_model.set_codec_frozen(model.config.freeze_codec)
+        expected = model.config.vocabulary_fingerprint
+        if expected is None or model.device.type == "meta":
+            return loaded
+        found = model.fingerprint()
+        if found != expected:
+            raise ValueError(
+                f"{pretrained_model_name_or_path} was saved with the vocabulary {expected}, but its weights hold "
+                f"{found}: the checkpoint is damaged or mixed from two. Save the model again from its source."
+            )
+        return loaded
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As `PreTrainedModel.save_pretrained`; records the fingerprint of the vocabulary in the configuration."""
+        self.config.vocabulary_fingerprint = self.fingerprint()
+        register_downloaded(self)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        share_weights(save_directory)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The kind of numbers the model computes with; its codec, whose parameters come first, is always float32."""
+        return self.base_model.projection.weight.dtype
+
+    @property
+    def codec(self) -> VQDNACodecModel:
+        """The network that makes the codes."""
+        return self.base_model._modules["codec"]
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Module:
+        """The vocabulary is learned: asking for its own size changes nothing, any other size is refused.
+
+        Raises:
+            ValueError: another size than `config.vocab_size`.
+        """
+        if new_num_tokens not in (None, self.config.vocab_size):
+            raise ValueError(
+                f"The vocabulary has {self.config.vocab_size} ids, one per combination of codes, and cannot be "
+                f"resized to {new_num_tokens}: train a codec with other `codebook_sizes` instead."
+            )
+        return self.get_input_embeddings()
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the vocabulary the model holds; see `VQDNACodecModel.fingerprint`."""
+        return self.codec.fingerprint()
+
+    def check_tokenizer(self, tokenizer):
+        """Make sure that a tokenizer's ids mean to this model what they mean to the tokenizer.
+
+        `model(input_ids)` alone cannot know where its ids come from.
+
+        Raises:
+            ValueError: names both vocabularies.
+        """
+        theirs, ours = getattr(tokenizer, "vocabulary_fingerprint", None), self.fingerprint()
+        if theirs != ours:
+            raise ValueError(
+                f"The tokenizer's vocabulary is {theirs}, but the model was made for {ours}: its ids would be read as "
+                "other codes. Load the tokenizer that was saved with the model, or pass `nucleotide_ids`."
+            )
 
 
 class VQDNAModel(VQDNAPreTrainedModel):
@@ -304,11 +666,6 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         codes = unpack_codes(labels, sizes).masked_fill((labels < NUM_SPECIAL_TOKENS).unsqueeze(-1), -100)
         parts = logits.split(sizes, dim=-1)
         return torch.stack([row_cross_entropy(part, codes[..., n]) for n, part in enumerate(parts)])
-
-
-def _rows(logits: torch.FloatTensor, chosen: torch.LongTensor) -> torch.FloatTensor:
-    """The logits of the labelled positions, `(labelled, classes)`, of all positions' or of theirs alone."""
-    return logits if logits.ndim == 2 else logits.flatten(0, 1).index_select(0, chosen)
 
 
 class VQDNAForSequenceClassification(VQDNAPreTrainedModel):

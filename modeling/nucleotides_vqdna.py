@@ -217,10 +217,45 @@ def reverse_complement(ids: np.ndarray) -> np.ndarray:
     return COMPLEMENT[np.asarray(ids)[..., ::-1]]
 
 
+def reverse_complement_batch(nucleotide_ids: torch.Tensor) -> torch.Tensor:
+    """Read the other strand of every row, leaving [CLS], [SEP] and padding where they are.
+
+    Args:
+        nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): one run of bases per row.
+    """
+    inside = nucleotide_ids < CLS_NUCLEOTIDE_ID
+    first = inside.long().argmax(dim=1, keepdim=True)
+    last = first + inside.sum(dim=1, keepdim=True) - 1
+    places = torch.arange(nucleotide_ids.shape[1], device=nucleotide_ids.device).expand_as(nucleotide_ids)
+    mirrored = nucleotide_ids.gather(1, torch.where(inside, first + last - places, places))
+    return torch.where(mirrored < UNKNOWN_ID, 3 - mirrored, mirrored)
+
+
 def sequence_mask(nucleotide_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """True for the positions that are bases, known or not; of shape `(b, l)`."""
     mask = nucleotide_ids < CLS_NUCLEOTIDE_ID
     return mask if attention_mask is None else mask & attention_mask.bool()
+
+
+def base_mask(
+    input_ids: torch.Tensor | None, nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+) -> torch.Tensor | None:
+    """True for the positions that are bases, known or not, of shape `(b, l)`; `None` when nothing tells."""
+    if nucleotide_ids is not None:
+        return sequence_mask(nucleotide_ids, attention_mask)
+    if input_ids is None:
+        return None if attention_mask is None else attention_mask.bool()
+    outside = (input_ids == 0) | (input_ids == 2) | (input_ids == 3)  # [PAD], [CLS], [SEP]
+    return ~outside if attention_mask is None else ~outside & attention_mask.bool()
+
+
+def nucleotides_to_special_ids(nucleotide_ids: torch.Tensor) -> torch.Tensor:
+    """The special token at each position of nucleotide ids, -1 at the bases."""
+    ids = torch.full_like(nucleotide_ids, -1, dtype=torch.long)  # bytes would not hold it
+    pairs = ((PAD_NUCLEOTIDE_ID, 0), (UNKNOWN_ID, 1), (CLS_NUCLEOTIDE_ID, 2), (SEP_NUCLEOTIDE_ID, 3))
+    for nucleotide, token in (*pairs, (MASK_NUCLEOTIDE_ID, 4)):
+        ids = ids.masked_fill(nucleotide_ids == nucleotide, token)
+    return ids
 
 
 def hide_padding(nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> torch.Tensor | None:

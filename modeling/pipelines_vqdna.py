@@ -10,9 +10,8 @@ import re
 import torch
 from transformers import FeatureExtractionPipeline, FillMaskPipeline, TextClassificationPipeline
 
-from .heads_vqdna import base_mask
-from .nucleotides_vqdna import BASES, MASK_NUCLEOTIDE_ID, MASK_TOKEN
-from .tokenizer_settings_vqdna import is_whole
+from .nucleotides_vqdna import BASES, MASK_NUCLEOTIDE_ID, MASK_TOKEN, base_mask
+from .tokenization_vqdna import is_whole
 
 
 class _VocabularyMixin:

@@ -11,21 +11,29 @@ Long strings become windows as with fast tokenizers (`return_overflowing_tokens`
 those of the whole string, so that those of its edges have seen the bases beyond.
 
 Not handled: fast (Rust) tokenization; the codes come from a network. Special tokens cannot be changed or added.
+
+Notation used for windows: a window is one pair `(start, stop)` for each sequence of a row (0-based, half-open, bases).
 """
 
+import json
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BatchEncoding
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 from transformers.utils import logging
 
-from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS
+from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, VQDNACodecConfig
 from .encoding_vqdna import check_precision, compile_network
+from .files_vqdna import replacing
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
     MASK_NUCLEOTIDE_ID,
@@ -36,12 +44,18 @@ from .nucleotides_vqdna import (
     parse_sequence,
 )
 from .repository_vqdna import TOKENIZER_AUTO_MAP, is_downloaded
-from .tokenizer_inputs_vqdna import Cutting, as_rows
-from .tokenizer_settings_vqdna import GuardedTokenizer, is_whole, own_special_tokens
-from .vocabulary_vqdna import VOCAB_FILES_NAMES, CodeVocabulary, load_codec, save_codec
 
 
 logger = logging.get_logger(__name__)
+
+VOCAB_FILES_NAMES = {"codec_file": "codec.safetensors", "codec_config_file": "codec_config.json"}
+# fields of a configuration that say nothing about the codec, one of them where it lay on this machine
+_NOT_SAVED = ("auto_map", "dtype", "architectures", "_name_or_path")
+
+INPUT_NAMES = ("input_ids", "nucleotide_ids")
+# the special tokens by the names that transformers gives them; a BERT has no others
+SPECIAL_ROLES = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS))
+_FURTHER = ("extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens")
 
 _PAD, _UNK, _CLS, _SEP, _MASK = range(NUM_SPECIAL_TOKENS)
 # tokens by nucleotide id
@@ -59,6 +73,444 @@ _PASSED_ON = {
 # forever in its first product; `datasets.map(num_proc=...)` forks exactly like that (where there is fork)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+class CodeVocabulary(Mapping):
+    """Token -> id, computed: a dict of the 1.18M tokens of two levels of 768 and 1536 would take 138 MB."""
+
+    def __init__(self, codebook_sizes: list[int]):
+        self.codebook_sizes = list(codebook_sizes)
+
+    def __len__(self) -> int:
+        return NUM_SPECIAL_TOKENS + int(np.prod(self.codebook_sizes, dtype=object))
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.token(index) for index in range(len(self)))
+
+    def __getitem__(self, token: str) -> int:
+        if token in SPECIAL_TOKENS:
+            return SPECIAL_TOKENS.index(token)
+        digits = token[1:].split(".") if isinstance(token, str) and token[:1] == "c" else []
+        if len(digits) != len(self.codebook_sizes):
+            raise KeyError(token)
+        index = 0
+        for digit, size in zip(digits, self.codebook_sizes):
+            code = int(digit) if digit.isdecimal() and len(digit) <= len(str(size)) else size
+            if code >= size or str(code) != digit:  # one token per id: "c01" is none
+                raise KeyError(token)
+            index = index * size + code
+        return index + NUM_SPECIAL_TOKENS
+
+    def token(self, index: int) -> str:
+        """The token of an id. Example, for levels of 8 and 16: 58 -> `"c3.5"`
+
+        Raises:
+            IndexError: the id lies outside the vocabulary.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"id {index} lies outside the vocabulary of {len(self)} ids.")
+        if index < NUM_SPECIAL_TOKENS:
+            return SPECIAL_TOKENS[index]
+        return "c" + ".".join(str(code) for code in self.codes(np.array(index)).tolist())
+
+    def codes(self, ids: np.ndarray) -> np.ndarray:
+        """Level codes, `(..., levels)`, of ids, `(...)`; 0 for special tokens."""
+        rest, codes = np.maximum(np.asarray(ids, dtype=np.int64) - NUM_SPECIAL_TOKENS, 0), []
+        for size in reversed(self.codebook_sizes):
+            codes.append(rest % size)
+            rest = rest // size
+        return np.stack(codes[::-1], axis=-1)
+
+    def ids(self, codes: np.ndarray) -> np.ndarray:
+        """Ids, `(...)`, of level codes, `(..., levels)`."""
+        index = np.zeros(codes.shape[:-1], dtype=np.int64)
+        for level, size in enumerate(self.codebook_sizes):
+            index = index * size + codes[..., level]
+        return index + NUM_SPECIAL_TOKENS
+
+    def copy(self) -> "CodeVocabulary":
+        """The vocabulary never changes, so that it is its own copy."""
+        return self
+
+
+def save_codec(codec: VQDNACodecModel, weights: Path, config: Path):
+    """Write a codec's two files; each under another name first, then renamed, so that none is ever half-written."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in codec.state_dict().items()}
+    fields = {key: value for key, value in codec.config.to_dict().items() if key not in _NOT_SAVED}
+    with replacing(config) as partial_config, replacing(weights) as partial_weights:
+        save_file(tensors, partial_weights, metadata={"format": "pt"})
+        partial_config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACodecModel:
+    """Read the codec of a tokenizer directory.
+
+    Raises:
+        ValueError: a file is missing, damaged, or the weights do not fit the configuration or are not finite; names
+            the file.
+    """
+    for key, path in (("codec_file", codec_file), ("codec_config_file", codec_config_file)):
+        if path is None or not Path(path).is_file():
+            raise ValueError(
+                f"The tokenizer needs the file {VOCAB_FILES_NAMES[key]}, which was not found ({path}). A tokenizer "
+                "directory holds it beside tokenizer_config.json: copy or download the whole directory."
+            )
+    config = _read_config(codec_config_file)
+    with torch.device("meta"):  # no random initialization, which would move the global random state
+        codec = VQDNACodecModel(config)
+    try:
+        tensors = load_file(codec_file)
+    except PermissionError as error:
+        raise _denied(codec_file) from error
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{codec_file} cannot be read ({error}): the file is truncated or damaged. Copy or download it again."
+        ) from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(
+                f"{codec_file} holds weights that are not finite ({name}): the training of this vocabulary has "
+                "diverged, or the file is damaged. Learn it again with a lower learning rate, or copy it again."
+            )
+    try:
+        # a copy: the tensors read are the file itself, which may be replaced or cut while the codec is in use
+        codec.load_state_dict({name: value.clone() for name, value in tensors.items()}, assign=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{codec_file} does not fit {codec_config_file}: {error} The two files come from different codecs."
+        ) from error
+    return codec.float().requires_grad_(False).eval()
+
+
+def _read_config(path: str) -> VQDNACodecConfig:
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise _denied(path) from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); save the tokenizer again.") from error
+    try:
+        return VQDNACodecConfig(**{key: value for key, value in fields.items() if key != "model_type"})
+    except (AttributeError, TypeError, StrictDataclassError) as error:
+        raise ValueError(f"{path} is no codec's configuration ({error}); save the tokenizer again.") from error
+
+
+def _denied(path: str) -> ValueError:
+    return ValueError(f"{path} cannot be read: permission denied. Ask its owner to let you read it.")
+
+
+def is_whole(value) -> bool:
+    """Whether something is a whole number, NumPy's included."""
+    return not isinstance(value, bool) and hasattr(value, "__index__")
+
+
+# settings, and what each may be
+_SETTINGS: dict[str, tuple[Callable, str]] = {
+    "batch_bases": (lambda value: value is None or (is_whole(value) and value > 0), "a number of bases, or None"),
+    "chunk_length": (lambda value: is_whole(value) and value > 0, "a number of bases"),
+    "compile": (lambda value: isinstance(value, bool), "True or False"),
+    "model_max_length": (
+        # transformers' own "no limit" is also written as a float
+        lambda value: (is_whole(value) and value > 0) or value == 1e30,
+        "a whole number of ids (leave it out for no limit)",
+    ),
+    "padding_side": (lambda value: value in ("left", "right"), "'left' or 'right'"),
+    "return_nucleotide_ids": (lambda value: isinstance(value, bool), "True or False"),
+    "special_tokens_pattern": (lambda value: value == "cls_sep", "'cls_sep'"),
+    "truncation_side": (lambda value: value in ("left", "right"), "'left' or 'right'"),
+}
+
+
+def is_other_special_token(name: str, value) -> bool:
+    """Whether a setting would change a special token or add one.
+
+    Args:
+        name: as transformers has it, for example `pad_token` or `extra_special_tokens`.
+        value: a token, several, or `None`.
+    """
+    if name in SPECIAL_ROLES:
+        return str(value) != SPECIAL_ROLES[name]
+    if name == "added_tokens_decoder":
+        return any(str(token) not in SPECIAL_TOKENS for token in (value or {}).values())
+    if name in _FURTHER:
+        values = value.values() if isinstance(value, Mapping) else value or ()
+        return any(str(token) not in SPECIAL_TOKENS for token in values)
+    return name.endswith("_token") and value is not None and not isinstance(value, bool)
+
+
+def refuse_special_token(name: str, value):
+    """Raise the error for a special token that cannot be.
+
+    Raises:
+        ValueError: always; names the token and what there is instead.
+    """
+    if name in SPECIAL_ROLES:
+        what = f"{name} cannot become {value!r}: it is {SPECIAL_ROLES[name]!r}"
+    elif name in ("bos_token", "eos_token", *_FURTHER):
+        what = f"{name} cannot become {value!r}: there is none"
+    else:  # whatever it is, it may be a secret
+        what = f"{name} cannot be given: it would be a special token"
+    raise ValueError(
+        f"{what}. The special tokens are {', '.join(SPECIAL_TOKENS)}, and no other can be had: the vocabulary is "
+        "learned, one id per combination of codes. Leave them as they are ([PAD] pads, [CLS] begins and [SEP] ends)."
+    )
+
+
+def own_special_tokens(settings: dict) -> dict:
+    """A tokenizer's settings with its own special tokens and no others.
+
+    Settings that were loaded from files are put right, with a warning: files can hold what could once be assigned.
+
+    Raises:
+        ValueError: the settings come from a caller, and change or add a special token.
+    """
+    others = [name for name, value in settings.items() if is_other_special_token(name, value)]
+    if others and "name_or_path" not in settings:
+        refuse_special_token(others[0], settings[others[0]])
+    if others:
+        logger.warning(
+            f"tokenizer_config.json of {settings['name_or_path']} changes {', '.join(others)}, which cannot be: the "
+            f"special tokens are {', '.join(SPECIAL_TOKENS)}. They are used; save the tokenizer again to be rid of "
+            "this warning."
+        )
+    kept = {name: value for name, value in settings.items() if name not in others and name != "added_tokens_decoder"}
+    return kept | SPECIAL_ROLES
+
+
+class GuardedTokenizer(PreTrainedTokenizer):
+    """A tokenizer that gives `input_ids` or `nucleotide_ids`, with its own special tokens alone."""
+
+    _nucleotides = False
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *init_inputs, **kwargs):
+        """As `PreTrainedTokenizer.from_pretrained`; special tokens that a file has otherwise are put right.
+
+        Raises:
+            ValueError: as the class, or another special token is asked for.
+        """
+        for name, value in kwargs.items():
+            if is_other_special_token(name, value):
+                refuse_special_token(name, value)
+        return super().from_pretrained(pretrained_model_name_or_path, *init_inputs, **kwargs)
+
+    def __setattr__(self, name: str, value):
+        role = name.removesuffix("s").removesuffix("_id") if name.endswith(("_id", "_ids")) else name
+        if role in (*self.SPECIAL_TOKENS_ATTRIBUTES, *_FURTHER, "added_tokens_decoder"):
+            token = SPECIAL_TOKENS[value] if role != name and value in range(NUM_SPECIAL_TOKENS) else value
+            if is_other_special_token(role, token):
+                refuse_special_token(role, value)
+            return  # as it is already
+        allowed, what = _SETTINGS.get(name, (None, None))
+        if allowed is not None and not allowed(value):
+            raise ValueError(f"{name}={value!r} cannot be: it is {what}.")
+        if name == "model_input_names":
+            value = self._input_names(value)
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str):
+        if name.removesuffix("_id") in SPECIAL_ROLES and name.endswith("_id"):
+            # subtle: the codes' ids also beside nucleotide ids: Trainer writes them into the model's configuration
+            return SPECIAL_TOKENS.index(SPECIAL_ROLES[name.removesuffix("_id")])
+        return super().__getattr__(name)
+
+    def add_special_tokens(self, special_tokens_dict: dict, replace_extra_special_tokens: bool = True) -> int:
+        """Accept the special tokens there are, which adds none.
+
+        Raises:
+            ValueError: any other; nothing is changed.
+        """
+        for name, value in (special_tokens_dict or {}).items():
+            if name not in self.SPECIAL_TOKENS_ATTRIBUTES or is_other_special_token(name, value):
+                if name not in ("extra_special_tokens", "additional_special_tokens") or value:
+                    refuse_special_token(name, value)
+        return 0
+
+    def _input_names(self, names: list[str]) -> list[str]:
+        """The model's inputs, of which the ids come first."""
+        names = list(names)
+        if names[:1] not in ([INPUT_NAMES[0]], [INPUT_NAMES[1]]):
+            raise ValueError(
+                f"model_input_names={names!r} must begin with {' or '.join(INPUT_NAMES)}, which return_nucleotide_ids "
+                "chooses."
+            )
+        return [INPUT_NAMES[self._nucleotides], *names[1:]]
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How rows are cut, in the words of transformers.
+
+    Attributes:
+        strategy: `longest_first`, `only_first`, `only_second` or `do_not_truncate`.
+        max_length: ids of a row, special tokens included; `None` cuts nothing.
+        stride: bases that a window shares with the one before it.
+        side: where what is cut off stands, `left` or `right`.
+        overflow: whether what is cut off becomes further windows.
+    """
+
+    strategy: str
+    max_length: int | None
+    stride: int = 0
+    side: str = "right"
+    overflow: bool = False
+
+    @property
+    def cuts(self) -> bool:
+        """Whether rows that are too long are cut at all."""
+        return self.strategy != "do_not_truncate" and self.max_length is not None
+
+    def check(self, special: int):
+        """Refuse numbers that no window can have, whatever the sequences.
+
+        Args:
+            special: special tokens of a row of one sequence.
+
+        Raises:
+            ValueError: names the argument and its value.
+        """
+        for name, value, least in (("max_length", self.max_length, 1), ("stride", self.stride, 0)):
+            if value is not None and not (is_whole(value) and value >= least):
+                raise ValueError(f"{name}={value!r} is no number of ids; give a whole number of at least {least}.")
+        if not self.cuts:
+            return
+        room = self.max_length - special
+        if room < 0:
+            raise ValueError(
+                f"max_length={self.max_length} leaves no room for the {special} special tokens of a sequence; give "
+                f"more than {special}, or add_special_tokens=False."
+            )
+        if self.stride and self.stride >= room:
+            raise ValueError(
+                f"stride={self.stride} must be smaller than the {room} bases of a window (max_length="
+                f"{self.max_length} less {special} special tokens): windows would not move on."
+            )
+
+    def windows(self, lengths: list[int], special: int, where: str) -> list[tuple[tuple[int, int], ...]]:
+        """The windows of a row, as transformers' fast tokenizers cut it.
+
+        Args:
+            lengths: bases of the row's one or two sequences.
+            special: special tokens of the row.
+            where: how an error message names the row.
+
+        Raises:
+            ValueError: the sequence to cut is missing, or too short to make the row short enough; or overflowing
+                windows of it are empty, or do not move on.
+        """
+        excess = 0 if not self.cuts else sum(lengths) + special - self.max_length
+        if excess <= 0:
+            return [tuple((0, length) for length in lengths)]
+        if self.strategy == "longest_first" and len(lengths) == 2:
+            if self.overflow:
+                raise ValueError(  # as transformers says it
+                    "Not possible to return overflowing tokens for pair of sequences with the `longest_first`. Please "
+                    "select another truncation strategy than `longest_first`, for instance `only_second` or "
+                    f"`only_first`. Of {where} both sequences would be cut."
+                )
+            shares = _shares(lengths, self.max_length - special, where)
+            return [tuple(self._kept(length, share) for length, share in zip(lengths, shares))]
+        cut = 1 if self.strategy == "only_second" else 0
+        if cut == len(lengths):
+            raise ValueError(
+                f"{where} has no second sequence to cut, but truncation='only_second'; take truncation=True."
+            )
+        size = lengths[cut] - excess
+        if size < 0 or (size == 0 and (len(lengths) == 2 or self.overflow)):
+            raise ValueError(
+                f"{where} cannot be cut to max_length={self.max_length}: cutting {self.strategy.replace('_', ' ')}, "
+                f"of {lengths[cut]} bases, leaves none of it. Give a larger max_length."
+            )
+        if self.overflow and self.stride >= size:
+            raise ValueError(
+                f"stride={self.stride} must be smaller than the {size} bases of a window of {where}: windows would "
+                "not move on."
+            )
+        spans = self._spans(lengths[cut], size) if self.overflow else [self._kept(lengths[cut], size)]
+        rest = tuple((0, length) for length in lengths)
+        return [(*rest[:cut], span, *rest[cut + 1 :]) for span in spans]
+
+    def _kept(self, length: int, size: int) -> tuple[int, int]:
+        return (0, min(size, length)) if self.side == "right" else (max(0, length - size), length)
+
+    def _spans(self, length: int, size: int) -> list[tuple[int, int]]:
+        """Windows from the end that is kept; the last one may be shorter."""
+        spans = [(start, min(start + size, length)) for start in range(0, length - self.stride, size - self.stride)]
+        return spans if self.side == "right" else [(length - stop, length - start) for start, stop in spans]
+
+
+def _shares(lengths: list[int], room: int, where: str) -> tuple[int, int]:
+    """Bases that two sequences keep when the longer one is cut first."""
+    if room < 0:
+        raise ValueError(f"{where} is a pair, for whose special tokens max_length leaves no room; give more.")
+    short, long = min(lengths), max(lengths)
+    if 2 * short > room:
+        short, long = room // 2, room - room // 2
+    else:
+        long = room - short
+    return (short, long) if lengths[0] <= lengths[1] else (long, short)
+
+
+def as_rows(text, text_pair, is_split_into_words: bool) -> tuple[list[list[str]], bool]:
+    """Bring every form of input into rows of one or two strings, and say whether the input was a batch.
+
+    Raises:
+        ValueError: a container other than a list or a tuple, batches of different lengths, rows of more than two
+            sequences, or pairs of sequences in words. What a row holds is checked when it is parsed.
+    """
+    for name, value in (("text", text), ("text_pair", text_pair)):
+        _check_container(name, value)
+    if is_split_into_words:
+        return _rows_of_words(text, text_pair)
+    if not isinstance(text, (list, tuple)):
+        if isinstance(text_pair, (list, tuple)):
+            raise ValueError(f"`text` is one sequence, but `text_pair` is a batch of {len(text_pair)}.")
+        return [[text] if text_pair is None else [text, text_pair]], False
+    if text_pair is not None:
+        if not isinstance(text_pair, (list, tuple)) or len(text_pair) != len(text):
+            raise ValueError(f"`text` is a batch of {len(text)}, so `text_pair` must be a batch of {len(text)} too.")
+        return [[first, second] for first, second in zip(text, text_pair)], True
+    rows = [list(row) if isinstance(row, (list, tuple)) else [row] for row in text]
+    for number, row in enumerate(rows):
+        if not 1 <= len(row) <= 2:
+            raise ValueError(
+                f"Row {number} of the batch holds {len(row)} sequences; give 1, or 2 as a pair. Parts of one sequence "
+                "are joined with is_split_into_words=True."
+            )
+    return rows, True
+
+
+def _rows_of_words(text, text_pair) -> tuple[list[list[str]], bool]:
+    batch = isinstance(text, (list, tuple)) and len(text) > 0 and isinstance(text[0], (list, tuple))
+    rows = text if batch else [text]
+    if text_pair is not None or any(isinstance(word, (list, tuple)) for row in rows for word in row):
+        raise ValueError(
+            "Pairs cannot be given in words (`is_split_into_words`): join the words of each sequence, and give two "
+            "strings."
+        )
+    for number, row in enumerate(rows):
+        wrong = [word for word in row if not isinstance(word, str)]
+        if wrong or not isinstance(row, (list, tuple)):
+            raise ValueError(
+                f"Row {number} is to be a list of strings, the words of a sequence (is_split_into_words=True), but "
+                f"holds {type(wrong[0]).__name__ if wrong else type(row).__name__}."
+            )
+    return [["".join(row)] for row in rows], batch
+
+
+def _check_container(name: str, value):
+    """Refuse containers that are no list, with what to give instead."""
+    if value is None or isinstance(value, (str, bytes, list, tuple)) or not isinstance(value, Iterable):
+        return
+    if isinstance(value, Mapping) or hasattr(value, "columns") or hasattr(value, "column_names"):
+        remedy = "give one of its columns, as a list"
+    elif isinstance(value, torch.Tensor) or getattr(getattr(value, "dtype", None), "kind", "O") in "biufc":
+        remedy = "numbers are no DNA; nucleotide ids go to `encode_nucleotides`"
+    elif isinstance(value, (set, frozenset)):
+        remedy = "a set has no order"
+    else:
+        remedy = f"give list({name})"
+    raise ValueError(f"`{name}` is a {type(value).__name__}, but a string or a list of strings is needed: {remedy}.")
 
 
 class VQDNATokenizer(GuardedTokenizer):
@@ -538,4 +990,17 @@ def _offsets(ids: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
     return np.stack([starts[:-1], starts[1:]], axis=1)
 
 
-__all__ = ["VQDNATokenizer"]
+__all__ = [
+    "INPUT_NAMES",
+    "SPECIAL_ROLES",
+    "VOCAB_FILES_NAMES",
+    "CodeVocabulary",
+    "Cutting",
+    "GuardedTokenizer",
+    "VQDNATokenizer",
+    "as_rows",
+    "is_whole",
+    "load_codec",
+    "own_special_tokens",
+    "save_codec",
+]

@@ -29,7 +29,7 @@ from vqdna_hf import (
     VQDNATokenizer,
 )
 from vqdna_hf.hub import write_remote_code
-from vqdna_hf.modeling.configuration_conv_vqdna import VQDNAConvEncoderConfig
+from vqdna_hf.modeling.configuration_vqdna import VQDNAConvEncoderConfig
 
 
 MODELING = Path(__file__).resolve().parents[1] / "modeling"

@@ -22,7 +22,7 @@ CLASSES = {
     "VQDNACodecConfig": "configuration_vqdna",
     "VQDNACodecModel": "modeling_vqdna_codec",
     "VQDNAConfig": "configuration_vqdna",
-    "VQDNAConvEncoderConfig": "configuration_conv_vqdna",
+    "VQDNAConvEncoderConfig": "configuration_vqdna",
     "VQDNAConvEncoderModel": "modeling_conv_vqdna",
     "VQDNAForMaskedLM": "modeling_vqdna",
     "VQDNAForSequenceClassification": "modeling_vqdna",

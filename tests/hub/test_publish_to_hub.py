@@ -200,7 +200,7 @@ def homes(tmp_path_factory) -> Path:
 def stranger(uploads, hub, staged, homes) -> dict:
     """Who has no package, and passes `trust_remote_code=True`."""
     files = contents(staged["model"])
-    hub.seed("tester/no-code", {name: files[name] for name in files if name != "heads_vqdna.py"})
+    hub.seed("tester/no-code", {name: files[name] for name in files if name != "attention_vqdna.py"})
     hub.seed("tester/secret", files, private=True)
     hub.seed("tester/gated", files, gated=True)
     first = hub.repositories[MODEL].tags["v1"]
@@ -231,7 +231,7 @@ def colleague(uploads, hub, staged, directories, homes) -> dict:
     for name in names:
         hub.seed(f"tester/{name}", files)
     hub.seed("tester/other", contents(directories / "other"))
-    hub.seed("tester/no-code", {name: files[name] for name in files if name != "heads_vqdna.py"})
+    hub.seed("tester/no-code", {name: files[name] for name in files if name != "attention_vqdna.py"})
     hub.seed("tester/tampered", files | {"model.safetensors": flipped(files["model.safetensors"])})
     for status in (401, 404):
         for kind in ("info", "head", "get"):
@@ -320,7 +320,7 @@ def test_a_private_repository_needs_the_token(stranger):
 
 
 def test_missing_code_is_named_and_the_package_does_without(stranger, colleague, expected):
-    assert stranger["no-code"]["error"] == "OSError" and "heads_vqdna.py" in stranger["no-code"]["message"]
+    assert stranger["no-code"]["error"] == "OSError" and "attention_vqdna.py" in stranger["no-code"]["message"]
     assert same(colleague["no-code"], expected["model"])
 
 

@@ -8,8 +8,12 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, BertConfig, ModernBertConfig
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig
-from vqdna_hf.modeling.configuration_conv_vqdna import VQDNAConvEncoderConfig
-from vqdna_hf.modeling.configuration_vqdna import CODEC_PRESETS, ENCODER_PRESETS, encoder_config_from_preset
+from vqdna_hf.modeling.configuration_vqdna import (
+    CODEC_PRESETS,
+    ENCODER_PRESETS,
+    VQDNAConvEncoderConfig,
+    encoder_config_from_preset,
+)
 from vqdna_hf.modeling.repository_vqdna import FORMAT_VERSION
 
 

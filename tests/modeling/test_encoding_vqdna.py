@@ -10,8 +10,8 @@ import torch
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.modeling import encoding_vqdna
-from vqdna_hf.modeling.codebook_vqdna import nearest_codes
 from vqdna_hf.modeling.encoding_vqdna import StripEncoder, lay_strips, runs_in_tiles
+from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
 # what a configuration may vary: kinds, sizes of kernels and layers, taps, one layer, latents as wide as the network
@@ -425,7 +425,7 @@ def test_of_equal_distances_the_lowest_index(monkeypatch):
     lowest = (distances == distances.min(dim=1, keepdim=True).values).int().argmax(dim=1)
     assert ((distances == distances.min(dim=1, keepdim=True).values).sum(dim=1) > 1).any()
     for elements in (1, 700, 1 << 18):
-        monkeypatch.setattr("vqdna_hf.modeling.codebook_vqdna._CPU_DISTANCE_ELEMENTS", elements)
+        monkeypatch.setattr("vqdna_hf.modeling.quantization_vqdna._CPU_DISTANCE_ELEMENTS", elements)
         assert torch.equal(nearest_codes(latents, embedding), lowest)
         # and the way of other devices
         assert torch.equal(nearest_codes(torch.nn.Parameter(latents), embedding), lowest)

@@ -17,8 +17,7 @@ from vqdna_hf import (
 )
 from vqdna_hf.baselines import TokenEncoderConfig, character_tokenizer
 from vqdna_hf.baselines.cnn import OneHotCNNConfig
-from vqdna_hf.modeling.configuration_conv_vqdna import VQDNAConvEncoderConfig
-from vqdna_hf.modeling.configuration_vqdna import encoder_config_from_preset
+from vqdna_hf.modeling.configuration_vqdna import VQDNAConvEncoderConfig, encoder_config_from_preset
 
 
 HUGE = 10**9

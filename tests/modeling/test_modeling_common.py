@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from vqdna_hf import VQDNACodecConfig, VQDNAConfig
 from vqdna_hf.modeling.configuration_vqdna import encoder_config_from_preset
-from vqdna_hf.modeling.heads_vqdna import unpack_codes
+from vqdna_hf.modeling.modeling_vqdna import unpack_codes
 
 
 TOLERANCE = 1e-6

@@ -6,18 +6,11 @@ import torch
 from test_modeling_common import CLS, PAD, SEP, ragged_nucleotides, tiny_model
 
 from vqdna_hf import VQDNACodecConfig, VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNAForTokenClassification
-from vqdna_hf.modeling import heads_vqdna
+from vqdna_hf.modeling import modeling_vqdna
 from vqdna_hf.modeling.configuration_vqdna import POOLINGS
-from vqdna_hf.modeling.heads_vqdna import (
-    VQDNAPooling,
-    base_mask,
-    masked_cross_entropy,
-    nucleotides_to_special_ids,
-    pack_codes,
-    reverse_complement_batch,
-    unpack_codes,
-)
-from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
+from vqdna_hf.modeling.modeling_vqdna import VQDNAPooling, masked_cross_entropy, pack_codes, unpack_codes
+from vqdna_hf.modeling.nucleotides_vqdna import base_mask, nucleotides_to_special_ids, reverse_complement_batch
+from vqdna_hf.modeling.tokenization_vqdna import CodeVocabulary
 
 
 RAGGED = ragged_nucleotides([1, 5, 13, 20])
@@ -144,7 +137,7 @@ def test_pooling_in_pieces(kind, side, monkeypatch):
     states = torch.randn(*mask.shape, 6).round(decimals=1) - 3
     weights, results = torch.randn(4, VQDNAPooling(kind, 8).output_size(6)), []
     for piece in (1000, 5, 17, 62):
-        monkeypatch.setattr(heads_vqdna, "POOLING_PIECE", piece)
+        monkeypatch.setattr(modeling_vqdna, "POOLING_PIECE", piece)
         inputs = states.clone().requires_grad_()
         pooled = VQDNAPooling(kind, 8)(inputs, mask)
         (pooled * weights).sum().backward()
@@ -158,7 +151,7 @@ def test_pooling_in_pieces(kind, side, monkeypatch):
     distinct = torch.randn(*mask.shape, 6, requires_grad=True)
     gradients = []
     for piece in (1000, 5):
-        monkeypatch.setattr(heads_vqdna, "POOLING_PIECE", piece)
+        monkeypatch.setattr(modeling_vqdna, "POOLING_PIECE", piece)
         gradients.append(torch.autograd.grad((VQDNAPooling(kind, 8)(distinct, mask) * weights).sum(), distinct)[0])
     assert torch.allclose(*gradients, atol=1e-6)
 

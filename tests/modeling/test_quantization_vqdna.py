@@ -160,7 +160,7 @@ def test_equal_distances_take_the_lowest_index_and_pieces_do_not_matter(monkeypa
     assert nearest_codes(torch.tensor([[2.0], [0.0], [-3.0]]), embedding).tolist() == [0, 0, 1]
     latents, embedding = torch.randn(100, 4), torch.randn(9, 4)
     whole = nearest_codes(latents, embedding)
-    monkeypatch.setattr("vqdna_hf.modeling.codebook_vqdna._DISTANCE_ELEMENTS", 7 * 9)
+    monkeypatch.setattr("vqdna_hf.modeling.quantization_vqdna._DISTANCE_ELEMENTS", 7 * 9)
     assert torch.equal(nearest_codes(latents, embedding), whole)
 
 

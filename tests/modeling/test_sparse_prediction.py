@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM
-from vqdna_hf.modeling.heads_vqdna import masked_cross_entropy, row_cross_entropy
+from vqdna_hf.modeling.modeling_vqdna import masked_cross_entropy, row_cross_entropy
 
 
 BASES = torch.tensor([[6, 0, 1, 2, 3, 4, 0, 1, 3, 7], [6, 2, 2, 0, 1, 3, 7, 8, 8, 8]])

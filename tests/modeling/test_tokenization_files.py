@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
-from vqdna_hf.modeling import vocabulary_vqdna
+from vqdna_hf.modeling import tokenization_vqdna
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,7 +204,7 @@ def test_a_failed_save_leaves_nothing_half_written(tokenizer, tmp_path, monkeypa
     old, prefix = VQDNATokenizer(codec=new_codec(7)), {"filename_prefix": "old"}
     old.save_pretrained(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in ("codec.safetensors", "codec_config.json")}
-    owner, name = (vocabulary_vqdna, "save_file") if broken == "save_file" else (os, "replace")
+    owner, name = (tokenization_vqdna, "save_file") if broken == "save_file" else (os, "replace")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fail)
         for options in ({}, prefix):

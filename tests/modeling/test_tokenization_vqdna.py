@@ -9,7 +9,7 @@ from transformers import BatchEncoding
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.modeling.nucleotides_vqdna import IUPAC_UNKNOWN, parse_sequence
-from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
+from vqdna_hf.modeling.tokenization_vqdna import CodeVocabulary
 
 
 PAD, UNK, CLS, SEP, MASK = range(5)

@@ -5,7 +5,7 @@ import torch
 from test_modeling_common import largest_difference, ragged_nucleotides, tensors_of, tiny_model
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAForSequenceClassification, VQDNAModel
-from vqdna_hf.modeling import codebook_vqdna, modeling_vqdna_codec
+from vqdna_hf.modeling import modeling_vqdna_codec, quantization_vqdna
 
 
 SHAPE = {0: torch.export.Dim("batch", max=64), 1: torch.export.Dim("length", max=4096)}
@@ -32,7 +32,7 @@ def codec(kind: str, **changes) -> VQDNACodecModel:
 def test_the_codec(kind, radius, monkeypatch):
     model = codec(kind, word_radius=radius)
     # smaller than any of the batches: nothing of how a search is parted may be in the graph
-    monkeypatch.setattr(codebook_vqdna, "_DISTANCE_ELEMENTS", 64)
+    monkeypatch.setattr(quantization_vqdna, "_DISTANCE_ELEMENTS", 64)
     graph = exported(model)
     for lengths in BATCHES:
         ids = ragged_nucleotides(lengths, seed=len(lengths))
@@ -46,7 +46,7 @@ def test_the_codec(kind, radius, monkeypatch):
 @pytest.mark.parametrize("frozen", [True, False])
 @torch.no_grad()
 def test_the_encoder_from_bases(frozen, monkeypatch):
-    monkeypatch.setattr(codebook_vqdna, "_DISTANCE_ELEMENTS", 64)
+    monkeypatch.setattr(quantization_vqdna, "_DISTANCE_ELEMENTS", 64)
     monkeypatch.setattr(modeling_vqdna_codec, "MIN_PIECE", 16)
     model = tiny_model(VQDNAModel, freeze_codec=frozen)
     graph = exported(model)

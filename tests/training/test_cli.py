@@ -16,7 +16,7 @@ from vqdna_hf.cli import COMMANDS, main
 from vqdna_hf.data import Corpus
 from vqdna_hf.hub.publish import PublishArguments
 from vqdna_hf.modeling.configuration_vqdna import VQDNACodecConfig
-from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
+from vqdna_hf.modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from vqdna_hf.parsing import named_words
 
 

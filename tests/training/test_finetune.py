@@ -16,7 +16,7 @@ from vqdna_hf.baselines.linear_probe import LinearProbe
 from vqdna_hf.checkpoints.loading import load_tokenizer
 from vqdna_hf.cli import main
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
-from vqdna_hf.modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
+from vqdna_hf.modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.task_data import TaskCollator, TaskSequences

@@ -6,7 +6,7 @@ import torch
 from datasets import Dataset, Features, List, Value
 
 from vqdna_hf import VQDNACodecConfig, VQDNAConfig, VQDNAModel
-from vqdna_hf.modeling.heads_vqdna import unpack_codes
+from vqdna_hf.modeling.modeling_vqdna import unpack_codes
 from vqdna_hf.training.masking import (
     KEEP,
     MASK_TOKEN_ID,

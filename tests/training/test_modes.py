@@ -10,7 +10,7 @@ from tiny_runs import finetune_arguments
 from transformers import Trainer
 
 from vqdna_hf import VQDNAForSequenceClassification
-from vqdna_hf.modeling import vocabulary_vqdna
+from vqdna_hf.modeling import tokenization_vqdna
 from vqdna_hf.modeling.tokenization_vqdna import VQDNATokenizer
 from vqdna_hf.training.finetune import finetune
 
@@ -54,7 +54,7 @@ def test_weights_that_may_not_be_read_are_not_called_damaged(model_dir, tokenize
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(vocabulary_vqdna, "load_file", refuse)
+        patch.setattr(tokenization_vqdna, "load_file", refuse)
         with pytest.raises(ValueError, match="codec.safetensors cannot be read: permission denied"):
             VQDNATokenizer.from_pretrained(tokenizer_dir)
     with monkeypatch.context() as patch:

@@ -7,7 +7,7 @@ import pytest
 import transformers
 
 from vqdna_hf import VQDNACodecConfig, VQDNAConfig
-from vqdna_hf.modeling.configuration_conv_vqdna import VQDNAConvEncoderConfig
+from vqdna_hf.modeling.configuration_vqdna import VQDNAConvEncoderConfig
 
 
 with mock.patch("transformers.utils.direct_transformers_import", return_value=transformers):  # it has been imported

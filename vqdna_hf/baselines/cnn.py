@@ -28,8 +28,8 @@ from ..modeling.fields_vqdna import (
     odd,
     positive,
 )
-from ..modeling.heads_vqdna import VQDNAClassificationHead, VQDNAPooling, base_mask
-from ..modeling.nucleotides_vqdna import BASES
+from ..modeling.modeling_vqdna import VQDNAClassificationHead, VQDNAPooling
+from ..modeling.nucleotides_vqdna import BASES, base_mask
 
 
 # there is no [CLS] to pool: special tokens are outside the sequence here

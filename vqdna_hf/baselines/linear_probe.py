@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..data.eval_batches import parts_of
 from ..metrics import make_compute_metrics
-from ..modeling.heads_vqdna import VQDNAPooling
+from ..modeling.modeling_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import PAD_NUCLEOTIDE_ID, reverse_complement, sequence_mask
 from ..modeling.tokenization_vqdna import VQDNATokenizer

@@ -18,8 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, Seque
 from transformers.utils import can_return_tuple
 
 from ..modeling.checks_vqdna import check_length, wanted_outputs
-from ..modeling.configuration_conv_vqdna import config_of_encoder
-from ..modeling.configuration_vqdna import POOLINGS, encoder_config_from_preset
+from ..modeling.configuration_vqdna import POOLINGS, config_of_encoder, encoder_config_from_preset
 from ..modeling.fields_vqdna import (
     MAX_BINS,
     PROBLEM_TYPES,
@@ -30,7 +29,9 @@ from ..modeling.fields_vqdna import (
     integer,
     positive,
 )
-from ..modeling.heads_vqdna import (
+from ..modeling.initialization_vqdna import VQDNAInitializationMixin
+from ..modeling.modeling_conv_vqdna import encoder_of
+from ..modeling.modeling_vqdna import (
     VQDNAClassificationHead,
     VQDNAPooling,
     VQDNAPredictionHead,
@@ -38,8 +39,6 @@ from ..modeling.heads_vqdna import (
     renamed_argument,
     whole_blocks,
 )
-from ..modeling.initialization_vqdna import VQDNAInitializationMixin
-from ..modeling.modeling_conv_vqdna import encoder_of
 
 
 @strict

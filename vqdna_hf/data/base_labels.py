@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from ..modeling.heads_vqdna import base_mask
+from ..modeling.nucleotides_vqdna import base_mask
 
 
 IGNORED = -100  # the label of positions that are no base, which losses skip

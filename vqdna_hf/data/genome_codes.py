@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
 from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
-from vqdna_hf.modeling.vocabulary_vqdna import CodeVocabulary
+from vqdna_hf.modeling.tokenization_vqdna import CodeVocabulary
 
 from ..runs.files import check_fields
 from .manifests import read_manifest

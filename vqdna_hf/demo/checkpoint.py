@@ -18,8 +18,7 @@ from ..baselines import KmerRegression, OneHotCNNConfig, OneHotCNNForSequenceCla
 from ..baselines.cnn import CNN_TRAINING
 from ..checkpoints import DEFAULT_CHECKPOINT, checkpoint
 from ..metrics import compute_scores
-from ..modeling.heads_vqdna import unpack_codes
-from ..modeling.modeling_vqdna import VQDNAForMaskedLM
+from ..modeling.modeling_vqdna import VQDNAForMaskedLM, unpack_codes
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import read_json

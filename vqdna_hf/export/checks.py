@@ -15,7 +15,6 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data import GenomeBases
-from ..modeling.heads_vqdna import reverse_complement_batch
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -23,8 +22,9 @@ from ..modeling.nucleotides_vqdna import (
     PAD_NUCLEOTIDE_ID,
     SEP_NUCLEOTIDE_ID,
     UNKNOWN_ID,
+    reverse_complement_batch,
 )
-from ..modeling.vocabulary_vqdna import CodeVocabulary
+from ..modeling.tokenization_vqdna import CodeVocabulary
 
 
 logger = logging.getLogger(__name__)

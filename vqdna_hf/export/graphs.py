@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..modeling.heads_vqdna import nucleotides_to_special_ids, pack_codes, reverse_complement_batch
-from ..modeling.modeling_vqdna import VQDNAPreTrainedModel
+from ..modeling.modeling_vqdna import VQDNAPreTrainedModel, pack_codes
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
-from ..modeling.nucleotides_vqdna import sequence_mask
+from ..modeling.nucleotides_vqdna import nucleotides_to_special_ids, reverse_complement_batch, sequence_mask
 from ..version import __version__
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..cards.card import is_nobodys_words, write_model_card
 from ..checkpoints.lineage import without_paths
-from ..modeling.vocabulary_vqdna import VOCAB_FILES_NAMES
+from ..modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from ..runs.digests import check_digests
 from ..runs.files import read_json, write_json
 from ..runs.own_files import check_inside, plain_name

@@ -5,8 +5,8 @@ import torch
 from transformers import EvalPrediction
 
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
-from ..modeling.heads_vqdna import pack_codes
-from ..modeling.vocabulary_vqdna import CodeVocabulary
+from ..modeling.modeling_vqdna import pack_codes
+from ..modeling.tokenization_vqdna import CodeVocabulary
 
 
 class MaskedLMMetrics:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from transformers import Trainer
 
-from ..modeling.pretrained_vqdna import VQDNAPreTrainedModel
+from ..modeling.modeling_vqdna import VQDNAPreTrainedModel
 from .files import share_weights
 
 

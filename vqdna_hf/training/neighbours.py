@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..modeling.heads_vqdna import unpack_codes
+from ..modeling.modeling_vqdna import unpack_codes
 from .masking import mask_batch
 
 

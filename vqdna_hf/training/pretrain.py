@@ -16,8 +16,7 @@ from ..checkpoints.loading import check_model_directory, load_tokenizer
 from ..data import Corpus
 from ..lora import lora_config
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
-from ..modeling.heads_vqdna import labelled_positions, unpack_codes
-from ..modeling.modeling_vqdna import VQDNAForMaskedLM
+from ..modeling.modeling_vqdna import VQDNAForMaskedLM, labelled_positions, unpack_codes
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import save_pretrained
 from ..runs.resume import check_same_run, find_checkpoint, writing

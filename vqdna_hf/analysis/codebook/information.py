@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from ...modeling.vocabulary_vqdna import CodeVocabulary
+from ...modeling.tokenization_vqdna import CodeVocabulary
 from .rows import Encoded
 from .statistics import shifted
 

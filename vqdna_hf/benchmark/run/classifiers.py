@@ -11,7 +11,7 @@ from ...baselines.cnn import OneHotCNNConfig, OneHotCNNForSequenceClassification
 from ...baselines.tokenizers import token_usage
 from ...metrics import codebook_usage
 from ...modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
-from ...modeling.heads_vqdna import unpack_codes
+from ...modeling.modeling_vqdna import unpack_codes
 from ...modeling.nucleotides_vqdna import ids_to_bases
 from ...training.finetune_tokens import add_adapters, load_classifier
 from .prepare import PreparedModel
