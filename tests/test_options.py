@@ -3,14 +3,15 @@
 import copy
 import math
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
+from typing import Literal
 
 import pytest
 
 from vqdna_hf.arguments import analysis, data, publishing, training
 from vqdna_hf.arguments.training import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
-from vqdna_hf.baselines.tokenizers import KINDS, LARGEST_K
-from vqdna_hf.benchmark.spec.schema import MODES
+from vqdna_hf.baselines.tokenizers import LARGEST_K
+from vqdna_hf.cards.scores import MODES
 from vqdna_hf.cli import COMMANDS, arguments_of, main
 from vqdna_hf.metrics import metric_names
 from vqdna_hf.modeling.configuration_vqdna import (
@@ -20,19 +21,16 @@ from vqdna_hf.modeling.configuration_vqdna import (
     POOLINGS,
     QUANTIZERS,
 )
-from vqdna_hf.options import LARGEST, Range, option_name, value_type
+from vqdna_hf.options import LARGEST, Arguments, Range, option, option_name, value_type
 from vqdna_hf.parsing import OptionParser
-from vqdna_hf.tasks.sarscov2 import HOLD_OUT
 from vqdna_hf.tasks.species.draw import MAX_LENGTH
-from vqdna_hf.tasks.species.write import FORMATS
-from vqdna_hf.training.masking import MASKINGS
 from vqdna_hf.training.recipes import VOCABULARY, apply_recipe
 
 
 CLASSES = {command: arguments_of(command) for command in COMMANDS}
 OPTIONS = [(command, one) for command, cls in CLASSES.items() for one in fields(cls)]
-NUMBERS = [(command, one) for command, one in OPTIONS if value_type(one.type)[0] in (int, float)]
-CHOICES = [(command, one) for command, one in OPTIONS if one.metadata["choices"]]
+NUMBERS = [(command, one) for command, one in OPTIONS if value_type(one.type).kind in (int, float)]
+CHOICES = [(command, one) for command, one in OPTIONS if value_type(one.type).choices]
 
 each_number = pytest.mark.parametrize(("command", "one"), NUMBERS, ids=[f"{c}-{one.name}" for c, one in NUMBERS])
 each_choice = pytest.mark.parametrize(("command", "one"), CHOICES, ids=[f"{c}-{one.name}" for c, one in CHOICES])
@@ -40,7 +38,7 @@ each_choice = pytest.mark.parametrize(("command", "one"), CHOICES, ids=[f"{c}-{o
 
 def make(command: str, **values):
     """The arguments of a command, with something for what is required."""
-    needed = {one.name: (one.metadata["choices"] or ("x",))[0] for one in fields(CLASSES[command]) if required(one)}
+    needed = {one.name: anything(one) for one in fields(CLASSES[command]) if required(one)}
     return CLASSES[command](**needed | values)
 
 
@@ -48,18 +46,22 @@ def required(one) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
+def anything(one) -> str:
+    return (value_type(one.type).choices or ("x",))[0]
+
+
 def typed(command: str, one, value) -> list[str]:
     """The words of a command with one option, and what is required."""
     words = [command]
     for other in fields(CLASSES[command]):
         if required(other) and other.name != one.name:
-            words += [option_name(other.name), (other.metadata["choices"] or ("x",))[0]]
+            words += [option_name(other.name), anything(other)]
     return [*words, option_name(one.name), str(value)]
 
 
 def inside(one) -> list[float]:
     """The numbers at the bounds of a range, and a little within where the bound itself is out."""
-    limits, whole = one.metadata["range"], value_type(one.type)[0] is int
+    limits, whole = one.metadata["range"], value_type(one.type).kind is int
     step = 1 if whole else 1e-9
     low = limits.at_least if limits.above is None else limits.above + step
     high = limits.at_most if limits.below is None else limits.below - step
@@ -69,7 +71,7 @@ def inside(one) -> list[float]:
 
 
 def outside(one) -> list[float]:
-    limits, whole = one.metadata["range"], value_type(one.type)[0] is int
+    limits, whole = one.metadata["range"], value_type(one.type).kind is int
     step = 1 if whole else 1e-9
     values = [limits.at_least - step if limits.above is None else limits.above, -(10**30), 10**30]
     if limits.at_most is not None or limits.below is not None:
@@ -89,9 +91,9 @@ def test_every_number_has_a_range_from_below(command, one):
 
 @each_number
 def test_numbers_within_are_taken_and_others_refused_by_name(command, one):
-    _, several, _ = value_type(one.type)
+    kind, several, _, _ = value_type(one.type)
     for value in inside(one):
-        value = value if value_type(one.type)[0] is float else int(value)
+        value = kind(value)
         assert getattr(make(command, **{one.name: [value] if several else value}), one.name) in (value, [value])
     for value in [*outside(one), "7", True, None if several else [7]]:
         with pytest.raises(ValueError, match=f"^{option_name(one.name)} .*must be"):
@@ -114,15 +116,31 @@ def test_typed_numbers_outside_are_one_line(command, one, capsys, monkeypatch):
 
 @each_choice
 def test_every_choice_is_kept_to(command, one):
-    for value in one.metadata["choices"]:
+    for value in value_type(one.type).choices:
         assert getattr(make(command, **{one.name: value}), one.name) == value
         with pytest.raises(ValueError, match=f"^{option_name(one.name)} {re.escape(value)}x: must be one of"):
             make(command, **{one.name: f"{value}x"})
 
 
+def test_choices_may_be_of_a_list_and_left_out():
+    @dataclass
+    class Chosen(Arguments):
+        several: list[Literal["a", "b"]] = option([], "")
+        one: Literal["a", "b"] | None = option(None, "")
+
+    assert [value_type(one.type) for one in fields(Chosen)] == [
+        (str, True, False, ("a", "b")),
+        (str, False, True, ("a", "b")),
+    ]
+    assert Chosen(several=["b", "a"], one="b") != Chosen()
+    for value in ({"several": ["a", "c"]}, {"one": "c"}, {"one": ["a"]}, {"several": "a"}, {"several": None}):
+        with pytest.raises(ValueError, match=r"^--(one|several) .*: must be (one of a, b|a list)$"):
+            Chosen(**value)
+
+
 def test_the_choices_and_bounds_are_those_of_the_code():
     def choices(cls, name):
-        return cls.__dataclass_fields__[name].metadata["choices"]
+        return value_type(cls.__dataclass_fields__[name].type).choices
 
     def limits(cls, name):
         return cls.__dataclass_fields__[name].metadata["range"]
@@ -130,16 +148,12 @@ def test_the_choices_and_bounds_are_those_of_the_code():
     assert set(choices(TrainTokenizerArguments, "preset")) == set(CODEC_PRESETS)
     assert set(choices(PretrainArguments, "preset")) == set(ENCODER_PRESETS)
     assert choices(TrainTokenizerArguments, "quantizer") == QUANTIZERS
-    assert choices(PretrainArguments, "masking") == MASKINGS
     assert choices(FinetuneArguments, "pooling") == choices(analysis.DemoArguments, "pooling") == POOLINGS
     assert set(choices(FinetuneArguments, "mode")) == set(MODES)
     problems = choices(FinetuneArguments, "problem")
     assert set(choices(FinetuneArguments, "metric")) == {name for one in problems for name in metric_names(one)}
-    assert choices(data.BaselineTokenizerArguments, "kind") == KINDS
     assert limits(data.BaselineTokenizerArguments, "k").at_most == LARGEST_K
     assert limits(data.BaselineTokenizerArguments, "vocab_size").at_least == NUM_SPECIAL_TOKENS + 4
-    assert choices(analysis.CodebookArguments, "hold_out") == HOLD_OUT
-    assert choices(data.SpeciesTaskArguments, "format") == FORMATS
     assert limits(data.SpeciesTaskArguments, "length").at_most == MAX_LENGTH
 
 

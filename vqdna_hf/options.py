@@ -1,15 +1,14 @@
 """Options of the commands: the fields of their argument classes, with what each may be.
 
-A field's range and its choices stand beside it, and are checked whenever a value is assigned: on the command line, in
-the Python API, by a recipe and from a benchmark file alike, before anything runs.
+A field's choices are its annotation, a `Literal`; its range stands beside it. Both are checked whenever a value is
+assigned: on the command line, in the Python API, by a recipe and from a benchmark file alike, before anything runs.
 """
 
 import math
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from numbers import Integral, Real
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 
 # of whole numbers without an upper bound of their own
@@ -46,28 +45,27 @@ class Range:
         return " and ".join(words)
 
 
-def option(default, text: str, *, choices: tuple[str, ...] | None = None, **bounds: float):
+def option(default, text: str, **bounds: float):
     """A command-line option with a help text; a list option may be given several times.
 
     Args:
         default: its value when it is not given.
         text: its help text.
-        choices: what it may be.
         bounds: `at_least`, `above`, `at_most` and `below` of [`Range`]; a list's are those of each of its numbers.
     """
-    metadata = _metadata(text, choices, bounds)
+    metadata = _metadata(text, bounds)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def required(text: str, *, choices: tuple[str, ...] | None = None, **bounds: float):
+def required(text: str, **bounds: float):
     """An option without a default."""
-    return field(metadata=_metadata(text, choices, bounds))
+    return field(metadata=_metadata(text, bounds))
 
 
-def _metadata(text: str, choices: tuple[str, ...] | None, bounds: dict[str, float]) -> dict[str, Any]:
-    return {"help": text, "choices": choices, "range": Range(**bounds) if bounds else None}
+def _metadata(text: str, bounds: dict[str, float]) -> dict[str, Any]:
+    return {"help": text, "range": Range(**bounds) if bounds else None}
 
 
 def option_name(field_name: str) -> str:
@@ -75,18 +73,32 @@ def option_name(field_name: str) -> str:
     return f"--{field_name.replace('_', '-')}"
 
 
-def value_type(annotation: Any) -> tuple[type, bool, bool]:
+class ValueType(NamedTuple):
     """What a field's annotation stands for.
 
-    Returns:
-        The type of one value, whether there may be a list of them, and whether None is allowed.
+    Attributes:
+        kind: the type of one value.
+        several: whether there may be a list of them.
+        optional: whether None is allowed.
+        choices: what a value may be; none where every value of the type will do.
     """
-    optional = isinstance(annotation, UnionType) and type(None) in get_args(annotation)
+
+    kind: type
+    several: bool
+    optional: bool
+    choices: tuple[str, ...]
+
+
+def value_type(annotation: Any) -> ValueType:
+    """Read a field's annotation: a type or a `Literal`, a list of them, each perhaps with `| None`."""
+    optional = type(None) in get_args(annotation)
     if optional:
         [annotation] = [one for one in get_args(annotation) if one is not type(None)]
-    if get_origin(annotation) is list:
-        return get_args(annotation)[0], True, optional
-    return annotation, False, optional
+    several = get_origin(annotation) is list
+    if several:
+        [annotation] = get_args(annotation)
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return ValueType(type(choices[0]) if choices else annotation, several, optional, choices)
 
 
 def check_value(one, value, name: str):
@@ -100,20 +112,20 @@ def check_value(one, value, name: str):
     Raises:
         ValueError: the value is of the wrong type, outside the field's range, or none of its choices.
     """
-    kind, several, optional = value_type(one.type)
-    if value is None and optional:
+    expected = value_type(one.type)
+    if value is None and expected.optional:
         return
-    if several:
+    if expected.several:
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"{name} {value!r}: must be a list")
         for part in value:
-            _check_single(one, kind, part, name)
+            _check_single(expected, one.metadata.get("range"), part, name)
     else:
-        _check_single(one, kind, value, name)
+        _check_single(expected, one.metadata.get("range"), value, name)
 
 
-def _check_single(one, kind: type, value, name: str):
-    limits, choices = one.metadata.get("range"), one.metadata.get("choices")
+def _check_single(expected: ValueType, limits: Range | None, value, name: str):
+    kind, choices = expected.kind, expected.choices
     said = value if isinstance(value, (str, int, float)) else repr(value)
     if kind is bool and not isinstance(value, bool):
         raise ValueError(f"{name} {said}: must be true or false")
@@ -127,7 +139,7 @@ def _check_single(one, kind: type, value, name: str):
             raise ValueError(f"{name} {said}: must be {limits}")
         if kind is int and abs(value) > LARGEST and (limits is None or limits.at_most is None):
             raise ValueError(f"{name} {said}: must be at most {LARGEST:,}")
-    if choices is not None and value not in choices:
+    if choices and value not in choices:
         raise ValueError(f"{name} {said}: must be one of {', '.join(choices)}")
 
 

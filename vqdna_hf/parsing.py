@@ -49,7 +49,7 @@ class OptionParser(OneLineParser):
             self._add_field(one)
 
     def _add_field(self, one: Field):
-        kind, several, _ = value_type(one.type)
+        kind, several, _, _ = value_type(one.type)
         name, default = option_name(one.name), _default(one)
         settings: dict[str, Any] = {"dest": one.name, "help": _help(one, default), "default": default}
         if kind is bool:
@@ -86,7 +86,7 @@ class OptionParser(OneLineParser):
     def _check_names(self, words: list[str]):
         """Refuse unknown options with the nearest known ones, and options that are given twice."""
         seen = set()
-        lists = {option_name(one.name) for one in fields(self.arguments_class) if value_type(one.type)[1]}
+        lists = {option_name(one.name) for one in fields(self.arguments_class) if value_type(one.type).several}
         for word in words:
             name, equals, value = word.partition("=")
             if not name.startswith("--"):
@@ -159,7 +159,7 @@ def _default(one: Field):
 
 def _help(one: Field, default) -> str:
     """The help text with the choices or the range, and the default."""
-    choices, limits = one.metadata.get("choices"), one.metadata.get("range")
+    choices, limits = value_type(one.type).choices, one.metadata.get("range")
     notes = [f"one of {', '.join(choices)}"] if choices else [str(limits)] if limits else []
     if default is MISSING:
         notes.append("required")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_runs import FINETUNE_KEYS, Stopped, finetune_arguments, stop_after, write_task
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
-from vqdna_hf.arguments.training import MODES
+from vqdna_hf.arguments.training import Mode
 from vqdna_hf.baselines.linear_probe import LinearProbe
 from vqdna_hf.checkpoints.loading import load_tokenizer
 from vqdna_hf.cli import main
@@ -88,7 +89,7 @@ def test_classes_of_a_known_task_have_names(tmp_path, model_dir):
 # every mode
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", get_args(Mode))
 def test_results_hold_the_scores_and_how_they_came_about(tmp_path, task_dir, model_dir, mode):
     results = finetune(finetune_arguments(task_dir, model_dir, tmp_path, mode=mode))
     assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))

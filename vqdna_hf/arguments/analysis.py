@@ -2,10 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..checkpoints import DEFAULT_CHECKPOINT
 from ..options import SEED, Arguments, option, required
-from .training import POOLINGS
+from .training import Pooling
+
+
+HoldOut = Literal["positions", "lineages"]
 
 
 @dataclass(kw_only=True)
@@ -21,9 +25,7 @@ class CodebookArguments(Arguments):
     )
     output: str = required("directory to write")
     data_dir: str | None = option(None, "folder in GUE's layout; the Hub when not given")
-    hold_out: str = option(
-        "positions", "what the splits of lineage genomes do not share", choices=("positions", "lineages")
-    )
+    hold_out: HoldOut = option("positions", "what the splits of lineage genomes do not share")
     max_rows: int = option(2000, "most rows of a split, each class keeping its share", at_least=1)
     logos: int = option(12, "codes of each level to draw the logo of, the most used first", at_least=1)
     substitutions: int = option(1000, "single-base changes to try", at_least=1)
@@ -71,10 +73,8 @@ class DemoArguments(Arguments):
     max_rows: int = option(
         2000, "most rows of a --data directory's train, and of its dev; 0 takes all, which takes longer", at_least=0
     )
-    pooling: str = option(
-        "mean+max",
-        "of the networks, as for `vqdna finetune`: bins suits tasks aligned to a position",
-        choices=POOLINGS,
+    pooling: Pooling = option(
+        "mean+max", "of the networks, as for `vqdna finetune`: bins suits tasks aligned to a position"
     )
     epochs: int | None = option(
         None,

@@ -1,8 +1,13 @@
 """Arguments of the commands that make and check data and hand-made vocabularies."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..options import SEED, Arguments, option, required
+
+
+TaskFormat = Literal["auto", "csv", "parquet"]
+TokenizerKind = Literal["character", "kmer", "bpe"]
 
 
 @dataclass(kw_only=True)
@@ -28,7 +33,7 @@ class SpeciesTaskArguments(Arguments):
     test_contigs: list[str] = option([], "contigs of test: NAME for every species, or SPECIES=NAME")
     random_strand: bool = option(False, "read half of the windows backward")
     max_unknown: float = option(0.05, "share of unknown bases up to which a window is taken", at_least=0, below=1)
-    format: str = option("auto", "auto is csv up to 10,000 bases, parquet above", choices=("auto", "csv", "parquet"))
+    format: TaskFormat = option("auto", "auto is csv up to 10,000 bases, parquet above")
     seed: int = option(0, "seed of the windows and strands; the contigs of a split do not depend on it", **SEED)
 
 
@@ -59,7 +64,7 @@ class OneHotArguments(Arguments):
 class BaselineTokenizerArguments(Arguments):
     """Write a hand-made vocabulary."""
 
-    kind: str = required("kind of tokens", choices=("character", "kmer", "bpe"))
+    kind: TokenizerKind = required("kind of tokens")
     output: str = required("directory to write")
     k: int = option(6, "bases of a k-mer", at_least=2, at_most=8)
     overlapping: bool = option(True, "a k-mer at every base, as DNABERT; otherwise side by side")

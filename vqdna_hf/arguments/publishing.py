@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..options import SEED, Arguments, option, required
 
@@ -53,11 +54,9 @@ class ExportArguments(Arguments):
 
     directory: str = required("tokenizer, model or adapter directory, or a checkpoint of the package")
     output: str | None = option(None, "directory to write; DIR/onnx when not given")
-    format: str = option("onnx", "file format", choices=("onnx",))
-    model_input: str = option(
-        "nucleotide_ids",
-        "what model.onnx takes: bases, or tokens (input_ids and attention_mask)",
-        choices=("nucleotide_ids", "input_ids"),
+    format: Literal["onnx"] = option("onnx", "file format")
+    model_input: Literal["nucleotide_ids", "input_ids"] = option(
+        "nucleotide_ids", "what model.onnx takes: bases, or tokens (input_ids and attention_mask)"
     )
     opset: int = option(20, "version of the ONNX operators", at_least=OPSETS[0], at_most=OPSETS[-1])
     check_bases: int = option(

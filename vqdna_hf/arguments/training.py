@@ -1,14 +1,16 @@
 """Arguments of the three stages."""
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from ..checkpoints import DEFAULT_CHECKPOINT
 from ..options import SEED, Arguments, option, required
 
 
-POOLINGS = ("mean", "max", "mean+max", "cls", "bins")
-RECIPES = ("default", "paper")
-MODES = ("lora", "full", "linear", "end-to-end")
+Pooling = Literal["mean", "max", "mean+max", "cls", "bins"]
+Recipe = Literal["default", "paper"]
+MaskingKind = Literal["base", "token", "span"]
+Mode = Literal["lora", "full", "linear", "end-to-end"]
 # beyond what any device holds; a product of several such numbers still fits in 64 bits
 LARGEST_BATCH = 2**16
 LARGEST_CODEBOOK = 2**20
@@ -60,11 +62,9 @@ class TrainTokenizerArguments(RunArguments):
     """Stage 1: learn a vocabulary from FASTA files."""
 
     fasta: list[str] = option([], "FASTA file, plain or compressed; give it once per file")
-    preset: str = option(
-        "small", "architecture; tiny is for tests", choices=("paper-vq", "paper-hrq", "small", "tiny")
-    )
-    recipe: str = option("default", "paper: Appendix A's optimizer, and no hidden bases", choices=RECIPES)
-    quantizer: str | None = option(None, "instead of the preset's", choices=("vq", "rq", "hrq"))
+    preset: Literal["paper-vq", "paper-hrq", "small", "tiny"] = option("small", "architecture; tiny is for tests")
+    recipe: Recipe = option("default", "paper: Appendix A's optimizer, and no hidden bases")
+    quantizer: Literal["vq", "rq", "hrq"] | None = option(None, "instead of the preset's")
     codebook_sizes: list[int] = option(
         [], "codes of each level, instead of the preset's", at_least=1, at_most=LARGEST_CODEBOOK
     )
@@ -131,15 +131,11 @@ class PretrainArguments(RunArguments):
     model: str | None = option(
         None, "pre-trained model to go on from, or a checkpoint of the package; a new encoder when not given"
     )
-    preset: str = option(
-        "small",
-        "encoder; tiny is for tests",
-        choices=("paper", "paper-bert", "paper-local", "small", "small-conv", "small-local", "tiny"),
+    preset: Literal["paper", "paper-bert", "paper-local", "small", "small-conv", "small-local", "tiny"] = option(
+        "small", "encoder; tiny is for tests"
     )
-    recipe: str = option("default", "paper: Appendix A's optimizer, and `token` masking", choices=RECIPES)
-    masking: str = option(
-        "base", "base hides bases, then tokenizes; token is the paper's", choices=("base", "token", "span")
-    )
+    recipe: Recipe = option("default", "paper: Appendix A's optimizer, and `token` masking")
+    masking: MaskingKind = option("base", "base hides bases, then tokenizes; token is the paper's")
     mask_ratio: float = option(0.25, "fraction of the bases to predict", above=0, below=1)
     span_length: int | None = option(
         None, "length, in bases, of a hidden span (--masking span) or of a run of hidden bases (base)", **_BASES
@@ -165,18 +161,14 @@ class FinetuneArguments(Arguments):
     )
     trust_remote_code: bool = option(False, "run the code of a Hub model that brings its own")
     output: str = required("directory to write")
-    mode: str = option("lora", "linear is a logistic regression on code vectors", choices=MODES)
-    recipe: str = option("default", "paper: Appendix A's optimizer, batch and learning rate", choices=RECIPES)
+    mode: Mode = option("lora", "linear is a logistic regression on code vectors")
+    recipe: Recipe = option("default", "paper: Appendix A's optimizer, batch and learning rate")
     task: str | None = option(None, "name to record; the data directory's when not given")
-    problem: str | None = option(
-        None,
-        "'regression' for whole-number labels that are values",
-        choices=("single_label_classification", "multi_label_classification", "regression"),
+    problem: Literal["single_label_classification", "multi_label_classification", "regression"] | None = option(
+        None, "'regression' for whole-number labels that are values"
     )
-    metric: str | None = option(
-        None,
-        "what dev selects by; mcc, or spearman of a regression, when not given",
-        choices=("mcc", "f1", "accuracy", "spearman", "pearson"),
+    metric: Literal["mcc", "f1", "accuracy", "spearman", "pearson"] | None = option(
+        None, "what dev selects by; mcc, or spearman of a regression, when not given"
     )
     epochs: float = option(10, "passes over the training data", above=0, at_most=1_000_000)
     batch_size: int = option(32, "sequences per step and process", **_BATCH)
@@ -195,7 +187,7 @@ class FinetuneArguments(Arguments):
         below=1,
     )
     dropout: float = option(0.1, "dropout of the classification head", at_least=0, below=1)
-    pooling: str = option("mean+max", "bins is for tasks aligned to a position", choices=POOLINGS)
+    pooling: Pooling = option("mean+max", "bins is for tasks aligned to a position")
     pooling_bins: int = option(8, "parts of the sequence, for --pooling bins", at_least=1, at_most=4096)
     lora_r: int = option(8, "rank of the adapters", at_least=1, at_most=2**16)
     lora_alpha: int = option(16, "scale of the adapters", at_least=1)

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from itertools import islice, product
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -22,12 +23,13 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from ..arguments.data import TokenizerKind
 from ..modeling.configuration_vqdna import SPECIAL_TOKENS
 
 
 logger = logging.get_logger(__name__)
 
-KINDS = ("character", "kmer", "bpe")
+KINDS = get_args(TokenizerKind)
 ROLES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 # 4 ** 8 k-mers are 65,536 rows of an embedding table
 LARGEST_K = 8

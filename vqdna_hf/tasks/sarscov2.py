@@ -30,10 +30,12 @@ import re
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
+from ..arguments.analysis import HoldOut
 from ..data.fasta import FastaError, fasta_records, open_fasta
 from .load import SPLITS
 
@@ -50,7 +52,7 @@ CLASSES = {
     "Lambda": ("C.37",),
     "Zeta": ("P.2",),
 }
-HOLD_OUT = ("positions", "lineages")
+HOLD_OUT = get_args(HoldOut)
 _NOTES = {
     "positions": "No position of the genome is in two splits, and no lineage where its class has three or more. "
     "Mutations sit at positions, so that a class's mutations in test are never those in train; a class of one "

@@ -15,10 +15,12 @@ codes around:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
 
+from ..arguments.training import MaskingKind
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ..modeling.nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -30,7 +32,7 @@ from ..modeling.nucleotides_vqdna import (
 )
 
 
-MASKINGS = ("base", "token", "span")
+MASKINGS = get_args(MaskingKind)
 MASK_TOKEN_ID = 4
 KEEP = -1  # in `replacement_ids`: leave the code as it is
 _HIDDEN, _RANDOM = 0.8, 0.1  # BERT's shares of hidden and replaced positions; the rest stays visible

@@ -10,8 +10,9 @@ import json
 import logging
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
-from ...arguments.data import SpeciesTaskArguments
+from ...arguments.data import SpeciesTaskArguments, TaskFormat
 from ...runs.files import read_json, remove, replacing_directory, restore_directory, write_json
 from ..catalogue import TASK_FILE
 from ..load import SPLITS, TaskDataError
@@ -20,7 +21,7 @@ from .draw import SpeciesPlan, batch_rows, plan_species_task, read_windows
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("auto", "csv", "parquet")
+FORMATS = get_args(TaskFormat)
 # a CSV file has no parts that can be read alone
 _LONGEST_CSV = 10_000
 
