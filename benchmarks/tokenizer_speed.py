@@ -20,7 +20,7 @@ from measuring import Figure, add_arguments, has_bf16_instructions, matmul_of, m
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.analysis.info import codec_info
-from vqdna_hf.modeling.encoding_vqdna import StripEncoder, lay_strips
+from vqdna_hf.modeling.encoding_vqdna import PackedEncoder, pack_pieces
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
@@ -172,10 +172,10 @@ def padding_figure() -> Figure:
     """Positions that the network computes in vain, on a mixture of lengths."""
     random.seed(0)
     lengths = [random.randint(63, 1000) for _ in range(2000)]
-    strips = StripEncoder(make_tokenizer("small").codec)
-    halo = strips.codec.config.halo
-    pieces = list(lay_strips(lengths, halo, strips.gap, strips.strip, strips.strip - 2 * halo))
-    positions = sum(strip[-1].place + strip[-1].right - strip[-1].left for strip in pieces)
+    encoder = PackedEncoder(make_tokenizer("small").codec)
+    halo = encoder.codec.config.halo
+    pieces = list(pack_pieces(lengths, halo, encoder.gap, encoder.capacity, encoder.capacity - 2 * halo))
+    positions = sum(batch[-1].place + batch[-1].right - batch[-1].left for batch in pieces)
     return Figure(
         "positions of a pass that are no base, strings of 63-1000 bases",
         1 - sum(lengths) / positions,

@@ -150,7 +150,7 @@ class VQDNAAdapterMixin:
         self._replace_head()
 
     def _replace_head(self):
-        """Build the head anew, as the configuration now says, also inside PEFT's wrapper around it."""
+        """Build the head from scratch, as the configuration now says, also inside PEFT's wrapper around it."""
         before = self.classifier
         self.build_head()
         if not hasattr(before, "modules_to_save"):

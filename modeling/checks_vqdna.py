@@ -67,7 +67,7 @@ def check_nucleotide_ids(module: nn.Module, ids: torch.Tensor, attention_mask: t
 def unknown_nucleotide_id(value: int) -> str:
     """What is said of a nucleotide id that there is not."""
     return (
-        f"nucleotide_ids hold {value}, but they are 0-3 for A, C, G, T; 4 unknown; 5 hidden; 6 [CLS]; 7 [SEP]; 8 "
+        f"nucleotide_ids hold {value}, but they are 0-3 for A, C, G, T; 4 unknown; 5 masked; 6 [CLS]; 7 [SEP]; 8 "
         "[PAD]. Make them of letters with the tokenizer (return_nucleotide_ids=True); ids of tokens are input_ids."
     )
 
@@ -204,7 +204,7 @@ def check_length(encoder: PreTrainedModel, length: int):
     Raises:
         ValueError: names both lengths and the remedy.
     """
-    # subtle: only learned positions end somewhere; rotary ones, as ModernBERT's, go on
+    # subtle: only learned positions end somewhere; rotary ones, as ModernBERT's, do not
     table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
     if not isinstance(table, nn.Embedding):
         return

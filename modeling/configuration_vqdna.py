@@ -189,8 +189,8 @@ class VQDNACodecConfig(PreTrainedConfig):
         restart_threshold (`float`, *optional*, defaults to 0.05):
             A code used less than this fraction of the mean usage restarts from a latent of the batch; 0 turns it off.
         mask_ratio (`float`, *optional*, defaults to 0.0):
-            Fraction of the input bases hidden while training, all of them to be reconstructed ("denoising" vocabulary
-            learning). The paper hides none.
+            Fraction of the input bases masked while training, all of them to be reconstructed ("denoising" vocabulary
+            learning). The paper masks none.
         word_radius (`int`, *optional*, defaults to 0):
             If positive, the code vector of a base has to name, by a linear layer and while training, the bases up to
             this many places before and after it, itself included. The decoder sees the codes around and asks for no

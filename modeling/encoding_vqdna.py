@@ -1,11 +1,11 @@
-"""Bases to codes at speed: the codec's encoder and the search for the nearest codes, without autograd, on one strip.
+"""Bases to codes at speed, in packed batches: the codec's encoder and the search for the nearest codes, no autograd.
 
-Sequences are laid end to end on a strip, with a gap between two that no convolution reaches across, so that nothing
-is padded to the longest of a batch. On a CPU the strip then passes through the network in place, in tiles that stay in
-the cache; elsewhere the network's own modules run. Both add up the same numbers, in another order than a batch does:
+A packed batch is one row: sequences end to end, with a gap between two that no convolution reaches across, so that
+nothing is padded to the longest. On a CPU it then passes through the network in place, in tiles that stay in the
+cache; elsewhere the network's own modules run. Both add up the same numbers, in another order than a batch does:
 codes differ at near-ties alone.
 
-Notation used for tensor shapes: t: positions of a strip, d: hidden_size, k: codes of a level.
+Notation used for tensor shapes: t: positions of a packed batch, d: hidden_size, k: codes of a level.
 """
 
 from collections.abc import Iterator
@@ -22,20 +22,20 @@ from .quantization_vqdna import exact_float32, full_precision
 
 
 PRECISIONS = ("float32", "bfloat16")
-# positions of a strip, and of a tile of it: what a tile makes should stay in the cache of a core
-CPU_STRIP, GPU_STRIP = 4_096, 262_144
+# positions of a packed batch, and of a tile of it: what a tile makes should stay in the cache of a core
+CPU_BATCH, GPU_BATCH = 4_096, 262_144
 _TILE = 1_024
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a sequence on a strip.
+    """A part of a sequence in a packed batch.
 
     Attributes:
         row: which sequence.
         start, end: the bases whose codes are wanted (0-based, half-open).
         left, right: the bases that the network sees, a halo more on either side.
-        place: where `left` stands on the strip.
+        place: where `left` stands in the packed batch.
     """
 
     row: int
@@ -46,17 +46,17 @@ class Piece:
     place: int
 
 
-def lay_strips(lengths: list[int], halo: int, gap: int, capacity: int, chunk: int) -> Iterator[list[Piece]]:
-    """Cut sequences into pieces of at most `chunk` bases, and lay them on strips of at most `capacity` positions.
+def pack_pieces(lengths: list[int], halo: int, gap: int, capacity: int, chunk: int) -> Iterator[list[Piece]]:
+    """Cut sequences into pieces of at most `chunk` bases, in packed batches of at most `capacity` positions.
 
     Args:
         lengths: bases of each sequence.
         halo: bases that a piece sees beyond its own on either side.
         gap: empty positions between two pieces.
-        capacity, chunk: a strip may be longer than `capacity` only for a single piece of `chunk` and its halos.
+        capacity, chunk: a packed batch may be longer than `capacity` only for a single piece of `chunk` and its halos.
 
     Yields:
-        the pieces of a strip.
+        the pieces of a packed batch.
     """
     pieces, used = [], 0
     for row, length in enumerate(lengths):
@@ -99,19 +99,19 @@ def runs_in_tiles(encoder: nn.Module) -> bool:
     return plain and not hooked and all(value.dtype == torch.float32 for value in parameters)
 
 
-class StripEncoder:
-    """Codes of strips, by the networks of one codec as it is now.
+class PackedEncoder:
+    """Codes of packed batches, by the networks of one codec as it is now.
 
     Args:
         codec ([`VQDNACodecModel`]): its weights are read at every call, and nothing of it is changed.
         precision: `float32`, or `bfloat16` for the products of the network (the search stays in float32).
-        network: the codec's encoder, compiled (see `compile_network`): it takes strips of one length, to which longer
+        network: the codec's encoder, compiled (see `compile_network`): it takes batches of one length, to which longer
             ones than half of it are padded; shorter ones pass without it.
-        capacity: positions of a strip; what suits the device when not given, and never less than one base and its
+        capacity: positions of a packed batch; chosen from the device if `None`, and never less than one base and its
             halos.
 
     Attributes:
-        strip: positions of the longest strip.
+        capacity: positions of the longest packed batch.
         gap: positions between two pieces that no convolution reaches across.
     """
 
@@ -122,14 +122,14 @@ class StripEncoder:
         self.network = network
         self.in_tiles = runs_in_tiles(codec.encoder)
         self.gap = max(codec.config.stem_kernel_size, codec.config.kernel_size) // 2
-        # positions of a strip: the pieces of a long sequence fill one, together with their halos
-        suitable = CPU_STRIP if codec.device.type == "cpu" else GPU_STRIP
-        self.strip = max(capacity or suitable, codec.config.receptive_field)
+        # the pieces of a long sequence fill one, together with their halos
+        default = CPU_BATCH if codec.device.type == "cpu" else GPU_BATCH
+        self.capacity = max(capacity or default, codec.config.receptive_field)
         self._buffers: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
     def encode(self, nucleotide_ids: torch.Tensor) -> torch.Tensor:
-        """Codes of a strip.
+        """Codes of a packed batch.
 
         Args:
             nucleotide_ids (`torch.Tensor` of integers, shape `(t,)`): 0-5 for bases, 6 and above between them.
@@ -144,14 +144,14 @@ class StripEncoder:
 
     @torch.no_grad()
     def latents(self, nucleotide_ids: torch.Tensor) -> list[torch.Tensor]:
-        """Z of every quantized layer of a strip of shape `(t,)`: each of shape `(t, codebook_dim)`."""
+        """Z of every quantized layer of a packed batch of shape `(t,)`: each of shape `(t, codebook_dim)`."""
         inside = nucleotide_ids < CLS_NUCLEOTIDE_ID
         device, length = nucleotide_ids.device.type, len(nucleotide_ids)
-        compiled = self.network is not None and 2 * length > self.strip
+        compiled = self.network is not None and 2 * length > self.capacity
         if self.in_tiles and device == "cpu" and not compiled:
             return self._latents_in_tiles(nucleotide_ids, inside)
-        if compiled:  # for one shape: another would be compiled anew
-            missing = -length % self.strip
+        if compiled:  # for one shape: another would be compiled too
+            missing = -length % self.capacity
             nucleotide_ids, inside = F.pad(nucleotide_ids, (0, missing)), F.pad(inside, (0, missing))
         with torch.autocast(device, self.dtype, enabled=self.dtype != torch.float32):
             network = self.network if compiled else self.encoder
@@ -187,10 +187,10 @@ class StripEncoder:
                     hidden[tile].add_(block.contract.bias).addmm_(inner, contract)
                 else:
                     hidden[tile].add_(block.contract.bias).add_(inner @ contract)
-            if layer in encoder.taps:
-                projection = encoder.latent_projections[encoder.taps.index(layer)]
+            if layer in encoder.quantized_layers:
+                projection = encoder.latent_projections[encoder.quantized_layers.index(layer)]
                 latents[layer] = hidden.clone() if isinstance(projection, nn.Identity) else projection(hidden)
-        return [latents[tap] for tap in encoder.taps]
+        return [latents[layer] for layer in encoder.quantized_layers]
 
     def _stem(self, nucleotide_ids: torch.Tensor, hidden: torch.Tensor):
         """Bases of shape `(t,)` to the first hidden states, `(t, d)`, in place."""
@@ -214,16 +214,16 @@ class StripEncoder:
 
     @staticmethod
     def _convolve(depthwise: nn.Module, stream: torch.Tensor, update: torch.Tensor):
-        """A depth-wise convolution as one multiplication a tap: rows of `stream`, shifted, into `update`."""
-        taps = depthwise.weight[:, 0].t().contiguous()  # [kernel, d]
+        """A depth-wise convolution as one multiplication per offset: rows of `stream`, shifted, into `update`."""
+        kernel = depthwise.weight[:, 0].t().contiguous()  # [kernel, d]
         for start in range(0, len(update), _TILE):
             part = update[start : start + _TILE]
-            torch.addcmul(depthwise.bias, stream[start : start + len(part)], taps[0], out=part)
-            for shift in range(1, len(taps)):
-                part.addcmul_(stream[start + shift : start + shift + len(part)], taps[shift])
+            torch.addcmul(depthwise.bias, stream[start : start + len(part)], kernel[0], out=part)
+            for shift in range(1, len(kernel)):
+                part.addcmul_(stream[start + shift : start + shift + len(part)], kernel[shift])
 
     def _buffer(self, name: str, rows: int, width: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Memory that the strips of one call share: what a page costs at its first touch is paid once."""
+        """Memory that the batches of one call share: what a page costs at its first touch is paid once."""
         held = self._buffers.get(name)
         if held is None or len(held) < rows:
             held = self._buffers[name] = torch.empty(rows, width, dtype=dtype, device="cpu")
@@ -236,13 +236,13 @@ def compile_network(codec: nn.Module):
 
 
 def encode_sequences(
-    encoder: StripEncoder, sequences: list[np.ndarray], device: torch.device, chunk: int
+    encoder: PackedEncoder, sequences: list[np.ndarray], device: torch.device, chunk: int
 ) -> list[np.ndarray]:
     """Codes of sequences of any lengths; those longer than `chunk` in pieces, with the codes of the whole.
 
     Args:
         sequences: nucleotide ids 0-5, each of shape `(length,)`.
-        chunk: bases of a piece before its halos; fewer where a strip would not hold it.
+        chunk: bases of a piece before its halos; fewer where a packed batch would not hold it.
 
     Returns:
         One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
@@ -250,14 +250,14 @@ def encode_sequences(
     config = encoder.codec.config
     codes = [np.zeros((len(sequence), config.num_levels), dtype=np.int64) for sequence in sequences]
     lengths, waiting = [len(sequence) for sequence in sequences], None
-    chunk = min(chunk, encoder.strip - 2 * config.halo)
-    for pieces in lay_strips(lengths, config.halo, encoder.gap, encoder.strip, chunk):
-        strip = np.full(pieces[-1].place + pieces[-1].right - pieces[-1].left, PAD_NUCLEOTIDE_ID, dtype=np.uint8)
+    chunk = min(chunk, encoder.capacity - 2 * config.halo)
+    for pieces in pack_pieces(lengths, config.halo, encoder.gap, encoder.capacity, chunk):
+        packed = np.full(pieces[-1].place + pieces[-1].right - pieces[-1].left, PAD_NUCLEOTIDE_ID, dtype=np.uint8)
         for piece in pieces:
             span = slice(piece.place, piece.place + piece.right - piece.left)
-            strip[span] = sequences[piece.row][piece.left : piece.right]
-        ids = torch.from_numpy(strip)
-        if device.type == "cuda":  # one byte a base; the copy and the next strip's layout run beside the network
+            packed[span] = sequences[piece.row][piece.left : piece.right]
+        ids = torch.from_numpy(packed)
+        if device.type == "cuda":  # one byte a base; the copy and the next batch's layout run beside the network
             ids = ids.pin_memory().to(device, non_blocking=True)
         encoded = encoder.encode(ids.to(device))
         if waiting is not None:
@@ -277,11 +277,11 @@ def _collect(pieces: list[Piece], encoded: torch.Tensor, codes: list[np.ndarray]
 
 __all__ = [
     "PRECISIONS",
+    "PackedEncoder",
     "Piece",
-    "StripEncoder",
     "check_precision",
     "compile_network",
     "encode_sequences",
-    "lay_strips",
+    "pack_pieces",
     "runs_in_tiles",
 ]

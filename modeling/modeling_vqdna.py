@@ -38,7 +38,7 @@ from .modeling_conv_vqdna import encoder_of
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
     base_mask,
-    hide_padding,
+    fill_padding,
     nucleotides_to_special_ids,
     reverse_complement_batch,
     sequence_mask,
@@ -514,7 +514,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
             attention_mask (`torch.Tensor` of shape `(batch_size, length)`, *optional*): 0 at padding; taken from the
                 [PAD] ids when not given.
             nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): bases instead of ids:
-                0-3 A, C, G, T; 4 unknown; 5 hidden; 6 [CLS]; 7 [SEP]; 8 [PAD]. The codec runs on the model's device.
+                0-3 A, C, G, T; 4 unknown; 5 masked; 6 [CLS]; 7 [SEP]; 8 [PAD]. The codec runs on the model's device.
             inputs_embeds (`torch.FloatTensor` of shape `(batch_size, length, hidden_size)`, *optional*): inputs of the
                 encoder.
             kwargs: the encoder's. `output_hidden_states` may name layers, as an index or a list of them, where the
@@ -534,7 +534,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
             raise ValueError(f"Give exactly one of {', '.join(inputs)}, not {' and '.join(given) or 'none'}.")
         if inputs_embeds is None:
             check_layout(input_ids if nucleotide_ids is None else nucleotide_ids, attention_mask)
-        nucleotide_ids = hide_padding(nucleotide_ids, attention_mask)
+        nucleotide_ids = fill_padding(nucleotide_ids, attention_mask)
         if nucleotide_ids is not None and self.config.freeze_codec:
             input_ids, nucleotide_ids = self.encode_nucleotides(nucleotide_ids), None
         length = next(value.shape[1] for value in (input_ids, nucleotide_ids, inputs_embeds) if value is not None)
@@ -574,7 +574,7 @@ class VQDNAModel(VQDNAPreTrainedModel):
 
 
 class VQDNAForMaskedLM(VQDNAPreTrainedModel):
-    """Predicts the hidden codes, one head per level, and the hidden bases.
+    """Predicts the masked codes, one head per level, and the masked bases.
 
     The levels' heads are independent, so that they give no probability of a base: the base head does.
     """
@@ -606,7 +606,7 @@ class VQDNAForMaskedLM(VQDNAPreTrainedModel):
         Args:
             input_ids, attention_mask, nucleotide_ids, inputs_embeds: see [`VQDNAModel`].
             labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the code ids of the *clean* window
-                at hidden positions, -100 elsewhere (special tokens are ignored too).
+                at masked positions, -100 elsewhere (special tokens are ignored too).
             base_targets (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): its bases, 0-3, there.
             masked_positions_only (`bool`, *optional*, defaults to `False`): run the heads on those positions alone
                 that have a label in `labels` or in `base_targets`. The losses are the same; `logits` and `base_logits`
@@ -725,7 +725,7 @@ class VQDNAForSequenceClassification(VQDNAPreTrainedModel):
                     "predictions from other inputs are of one strand."
                 )
             else:
-                other = reverse_complement_batch(hide_padding(nucleotide_ids, attention_mask))
+                other = reverse_complement_batch(fill_padding(nucleotide_ids, attention_mask))
                 logits = (logits + self._logits(None, attention_mask, other, None)[0]) / 2
         loss = None
         if labels is not None:

@@ -21,7 +21,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .checks_vqdna import check_label_shape, check_nucleotide_ids, is_recorded, unknown_nucleotide_id
 from .configuration_vqdna import VQDNACodecConfig
-from .encoding_vqdna import StripEncoder, encode_sequences
+from .encoding_vqdna import PackedEncoder, encode_sequences
 from .files_vqdna import share_weights
 from .initialization_vqdna import VQDNAInitializationMixin, float32_weights
 from .nucleotides_vqdna import (
@@ -30,7 +30,7 @@ from .nucleotides_vqdna import (
     PAD_NUCLEOTIDE_ID,
     UNKNOWN_ID,
     context_keys,
-    hide_bases,
+    mask_bases,
     sequence_mask,
 )
 from .quantization_vqdna import QUANTIZERS, EMACodebook, exact_float32, full_precision
@@ -66,7 +66,7 @@ class VQDNACodecOutput(ModelOutput):
         reconstruction_loss (`torch.FloatTensor` of shape `()`): Cross-entropy over the known bases, in nats.
         commitment_loss (`torch.FloatTensor` of shape `()`): Before beta; a mean over positions and dimensions.
         accuracy (`torch.FloatTensor` of shape `()`): Fraction of the known bases reconstructed.
-        hidden_accuracy (`torch.FloatTensor` of shape `()`): The same over the bases that the input hid; nan if none.
+        hidden_accuracy (`torch.FloatTensor` of shape `()`): The same over the masked bases of the input; nan if none.
         word_loss (`torch.FloatTensor` of shape `()`): Cross-entropy of the bases that each code names by itself, in
             nats a base, before its weight; `None` where `config.word_radius` is 0.
         codes (`torch.LongTensor` of shape `(batch_size, length, levels)`): One code per base and level.
@@ -128,7 +128,7 @@ class VQDNACodecEncoder(nn.Module):
 
     def __init__(self, config: VQDNACodecConfig):
         super().__init__()
-        self.taps = list(config.quantized_layers)
+        self.quantized_layers = list(config.quantized_layers)
         self.stem = nn.Conv1d(4, config.stem_channels, config.stem_kernel_size, padding=config.stem_kernel_size // 2)
         self.stem_norm = nn.LayerNorm(config.stem_channels, eps=config.layer_norm_eps)
         # the paper's stem has 256 channels and its blocks 384: a point-wise projection follows
@@ -139,7 +139,8 @@ class VQDNACodecEncoder(nn.Module):
         )
         narrow = config.codebook_dim != config.hidden_size
         self.latent_projections = nn.ModuleList(
-            nn.Linear(config.hidden_size, config.codebook_dim) if narrow else nn.Identity() for _ in self.taps
+            nn.Linear(config.hidden_size, config.codebook_dim) if narrow else nn.Identity()
+            for _ in self.quantized_layers
         )
 
     def forward(self, nucleotide_ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
@@ -152,7 +153,9 @@ class VQDNACodecEncoder(nn.Module):
         outputs = {0: hidden_states}
         for layer, block in enumerate(self.blocks, start=1):
             hidden_states = outputs[layer] = block(hidden_states, mask)
-        return [projection(outputs[tap]) for tap, projection in zip(self.taps, self.latent_projections)]
+        return [
+            projection(outputs[layer]) for layer, projection in zip(self.quantized_layers, self.latent_projections)
+        ]
 
 
 class VQDNACodecDecoder(nn.Module):
@@ -297,11 +300,11 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         """Encode, quantize, decode, and (in training mode) let the codebooks follow.
 
         Args:
-            nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): 0-3 A, C, G, T; 4 unknown; 5 hidden;
+            nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`): 0-3 A, C, G, T; 4 unknown; 5 masked;
                 6 [CLS], 7 [SEP], 8 [PAD]: outside the sequence.
             attention_mask (`torch.Tensor` of shape `(batch_size, length)`, *optional*): 0 for positions outside.
             labels (`torch.LongTensor` of shape `(batch_size, length)`, *optional*): the bases to reconstruct, anything
-                but 0-3 ignored; `nucleotide_ids` when not given, of which training hides `config.mask_ratio`.
+                but 0-3 ignored; `nucleotide_ids` when not given, of which training masks `config.mask_ratio`.
 
         Returns:
             [`VQDNACodecOutput`], or a tuple if `return_dict=False`.
@@ -314,7 +317,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         if labels is None:
             labels = nucleotide_ids
             if self.training and self.config.mask_ratio > 0:
-                nucleotide_ids = hide_bases(nucleotide_ids, self.config.mask_ratio)
+                nucleotide_ids = mask_bases(nucleotide_ids, self.config.mask_ratio)
         mask = sequence_mask(nucleotide_ids, attention_mask)
         latents = self.encoder(nucleotide_ids, mask.unsqueeze(-1))
         keys = context_keys(nucleotide_ids, mask, self.config.halo) if self.training else None
@@ -326,7 +329,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         targets = labels.long().masked_fill(~known, -100)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / known.sum().clamp(min=1)
         right = logits.argmax(dim=-1) == labels
-        hidden = known & (nucleotide_ids == MASK_NUCLEOTIDE_ID)
+        masked = known & (nucleotide_ids == MASK_NUCLEOTIDE_ID)
         total = loss + self.config.commitment_weight * quantized.commitment_loss
         word_loss = None
         if self.word_head is not None:
@@ -337,7 +340,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             reconstruction_loss=loss.detach(),
             commitment_loss=quantized.commitment_loss.detach(),
             accuracy=(right & known).sum() / known.sum(),
-            hidden_accuracy=(right & hidden).sum() / hidden.sum(),
+            hidden_accuracy=(right & masked).sum() / masked.sum(),
             word_loss=None if word_loss is None else word_loss.detach(),
             codes=quantized.codes,
             logits=logits,
@@ -386,9 +389,9 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             return codes * mask.unsqueeze(-1)
         if not mask.numel():
             return torch.zeros(*mask.shape, self.config.num_levels, dtype=torch.long, device=mask.device)
-        if nucleotide_ids.device.type == "cpu" and (strips := StripEncoder(self)).in_tiles:
+        if nucleotide_ids.device.type == "cpu" and (encoder := PackedEncoder(self)).in_tiles:
             rows = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID).to(torch.uint8).numpy()
-            codes = torch.from_numpy(np.stack(encode_sequences(strips, list(rows), self.device, CHUNK_LENGTH)))
+            codes = torch.from_numpy(np.stack(encode_sequences(encoder, list(rows), self.device, CHUNK_LENGTH)))
         else:
             codes = self._encode_in_pieces(nucleotide_ids, mask)
         return codes * mask.unsqueeze(-1)
@@ -429,14 +432,14 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         precision: str = "float32",
         network=None,
     ) -> list[np.ndarray]:
-        """Encode sequences of any lengths: laid end to end, without padding, the long ones in pieces with a halo.
+        """Encode sequences of any lengths: in packed batches, without padding, the long ones in pieces with a halo.
 
         Args:
             sequences: nucleotide ids 0-5 (6-8 are outside), each of shape `(length,)`.
-            batch_bases: bases of one network pass; what suits the device when not given.
+            batch_bases: bases of one network pass; chosen from the device if `None`.
             chunk_length: bases of a piece before its halo; pieces give exactly the codes of the whole.
-            precision: see [`StripEncoder`]; `bfloat16` gives some other codes.
-            network: see [`StripEncoder`].
+            precision: see [`PackedEncoder`]; `bfloat16` gives some other codes.
+            network: see [`PackedEncoder`].
 
         Returns:
             One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
@@ -447,8 +450,8 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         _check_chunk_length(chunk_length)
         for sequence in sequences:
             _check_bases(sequence)
-        strips = StripEncoder(self, precision, network, batch_bases)
-        return encode_sequences(strips, sequences, self.device, chunk_length)
+        encoder = PackedEncoder(self, precision, network, batch_bases)
+        return encode_sequences(encoder, sequences, self.device, chunk_length)
 
     def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = CHUNK_LENGTH) -> np.ndarray:
         """Decode one sequence of any length, in pieces with a halo.

@@ -4,7 +4,7 @@ Nucleotide ids are the canonical form of a sequence in VQDNA:
 
     0-3   A, C, G, T
     4     a base that is not known (N and the other IUPAC letters)
-    5     a base that is hidden ([MASK]): it exists, but the network may not see it
+    5     a base that is masked ([MASK]): it exists, but the network may not see it
     6-8   [CLS], [SEP], [PAD]: positions of a batch that are no base at all
 
 Corpora store 0-4 only. The network sees ids 4 and 5 as a zero one-hot vector, and ids 6-8 as "outside the sequence".
@@ -106,12 +106,12 @@ def _character_remedy(text: str, index: int) -> str:
         if text.startswith(token, index):
             return f": {token} is put there by the tokenizer; in a string only {MASK_TOKEN} and {UNK_TOKEN} may stand."
     if text[index : index + 6].lower() in ("<mask>", "[mask]"):
-        return f": a hidden base is written {MASK_TOKEN}."
+        return f": a masked base is written {MASK_TOKEN}."
     known = {
         ">": "which begins a record of a FASTA file: read it with a FASTA reader",
         "@": "which begins a record of a FASTQ file: give the bases alone",
-        '"': "a quotation mark: strip it",
-        "'": "a quotation mark: strip it",
+        '"': "a quotation mark: remove it",
+        "'": "a quotation mark: remove it",
         **dict.fromkeys(",;|", "which separates columns: give the column of sequences alone"),
         **dict.fromkeys("-.*", "which is no nucleotide but a gap or an end: remove it (a gapped alignment?)"),
     }
@@ -177,7 +177,7 @@ def _hint(value) -> str:
 
 
 def check_nucleotides(sequence: np.ndarray, where: str = "the sequence") -> np.ndarray:
-    """Refuse what are no nucleotide ids of bases, hidden ones included (0-5).
+    """Refuse what are no nucleotide ids of bases, masked ones included (0-5).
 
     Args:
         sequence: integers, shape `(length,)`.
@@ -199,7 +199,7 @@ def check_nucleotides(sequence: np.ndarray, where: str = "the sequence") -> np.n
         position = int(np.flatnonzero((ids < 0) | (ids > MASK_NUCLEOTIDE_ID))[0])
         raise ValueError(
             f"{where} has {ids[position]} at position {position} (0-based), which is no nucleotide id of a base: 0-3 "
-            "are A, C, G and T, 4 is unknown, 5 hidden."
+            "are A, C, G and T, 4 is unknown, 5 masked."
         )
     return ids
 
@@ -258,15 +258,15 @@ def nucleotides_to_special_ids(nucleotide_ids: torch.Tensor) -> torch.Tensor:
     return ids
 
 
-def hide_padding(nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
+def fill_padding(nucleotide_ids: torch.Tensor | None, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
     """Nucleotide ids, `(b, l)`, with [PAD] wherever the mask is 0: whatever else stands there would change codes."""
     if nucleotide_ids is None or attention_mask is None:
         return nucleotide_ids
     return nucleotide_ids.masked_fill(attention_mask == 0, PAD_NUCLEOTIDE_ID)
 
 
-def hide_bases(nucleotide_ids: torch.Tensor, ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Hide each known base with probability `ratio` (nucleotide id 5): the input of denoising vocabulary learning.
+def mask_bases(nucleotide_ids: torch.Tensor, ratio: float, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Mask each known base with probability `ratio` (nucleotide id 5): the input of denoising vocabulary learning.
 
     Args:
         nucleotide_ids (`torch.LongTensor` of shape `(batch_size, length)`).

@@ -34,7 +34,7 @@ class _VocabularyMixin:
 
 
 class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
-    """The bases that `[MASK]` may hide, with the base head's probabilities; the network never sees what is hidden.
+    """The bases that `[MASK]` may stand for, with the base head's probabilities; the network never sees a masked base.
 
     Every answer has `score` (probability), `token` (0-3), `token_str` (A, C, G or T) and `sequence`, the string with
     that base in the place of that `[MASK]`. A string with several `[MASK]` gives one list of answers for each, of
@@ -71,15 +71,15 @@ class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
         wrong = [target for target, letter in zip(targets, letters) if len(letter) != 1 or letter not in BASES]
         if wrong or not letters:
             named = ", ".join(map(repr, wrong)) or "nothing"
-            raise ValueError(f"targets hold {named}, but a hidden base can only be one of A, C, G and T.")
+            raise ValueError(f"targets hold {named}, but a masked base can only be one of A, C, G and T.")
         return list(dict.fromkeys(BASES.index(letter) for letter in letters))
 
     def ensure_exactly_one_mask_token(self, model_inputs):
-        """Make sure that something is hidden (the stock name says more than the stock check does)."""
-        super().ensure_exactly_one_mask_token({"input_ids": [self._hidden(model_inputs)]})
+        """Make sure that something is masked (the stock name says more than the stock check does)."""
+        super().ensure_exactly_one_mask_token({"input_ids": [self._masked(model_inputs)]})
 
-    def _hidden(self, inputs) -> torch.Tensor:
-        """[MASK]'s token id at the hidden places, 0 elsewhere, of shape `(b, l)`."""
+    def _masked(self, inputs) -> torch.Tensor:
+        """[MASK]'s token id at the masked positions, 0 elsewhere, of shape `(b, l)`."""
         if "nucleotide_ids" in inputs:
             return (inputs["nucleotide_ids"] == MASK_NUCLEOTIDE_ID).long() * self.tokenizer.mask_token_id
         return inputs["input_ids"] * (inputs["input_ids"] == self.tokenizer.mask_token_id)
@@ -92,16 +92,16 @@ class VQDNAFillMaskPipeline(_VocabularyMixin, FillMaskPipeline):
     def _forward(self, model_inputs: dict) -> dict:
         text = model_inputs.pop("text")
         base_logits = self.model(**model_inputs).base_logits
-        return {"base_logits": base_logits, "hidden": self._hidden(model_inputs), "text": text}
+        return {"base_logits": base_logits, "masked": self._masked(model_inputs), "text": text}
 
     def postprocess(self, model_outputs: dict, top_k: int = len(BASES), target_ids: list[int] | None = None) -> list:
         text = model_outputs["text"]
         text = text[0] if isinstance(text, list) else text
         places = [found.span() for found in re.finditer(re.escape(MASK_TOKEN), text)]
-        hidden = model_outputs["hidden"][0] > 0
+        masked = model_outputs["masked"][0] > 0
         if self.tokenizer.truncation_side == "left":  # what was cut off stood before
-            places = places[max(0, len(places) - int(hidden.sum())) :]
-        probabilities = model_outputs["base_logits"][0][hidden].float().softmax(dim=-1)  # [hidden, 4]
+            places = places[max(0, len(places) - int(masked.sum())) :]
+        probabilities = model_outputs["base_logits"][0][masked].float().softmax(dim=-1)  # [masked, 4]
         candidates = list(range(len(BASES))) if target_ids is None else target_ids
         rows = []
         for (start, end), scores in zip(places, probabilities.tolist()):

@@ -4,7 +4,7 @@ Ids are 0-4 for [PAD], [UNK], [CLS], [SEP], [MASK], then one id per combination 
 `c12`; with two levels, `c12.345`.
 
 Input policy: lower case is read as upper case and U as T; N and the other IUPAC letters become [UNK] and are unknown
-to the network; `[MASK]` hides a base from the network *before* it sees the sequence, so that nothing of it leaks into
+to the network; `[MASK]` masks a base *before* the network sees the sequence, so that nothing of it leaks into
 the codes around; white space and any other character are refused, with their place.
 
 Long strings become windows as with fast tokenizers (`return_overflowing_tokens`, `stride`): the codes in a window are
@@ -522,7 +522,7 @@ class VQDNATokenizer(GuardedTokenizer):
             passes both.
         codec ([`VQDNACodecModel`], *optional*): The network itself, to make a tokenizer of a trained codec.
         vocabulary_fingerprint (`str`, *optional*): What the network's fingerprint must be; checked on load.
-        batch_bases (`int`, *optional*): Bases of one network pass; what suits the device when not given.
+        batch_bases (`int`, *optional*): Bases of one network pass; chosen from the device if `None`.
         chunk_length (`int`, *optional*, defaults to 8192): Longer strings pass in pieces, with the same codes.
         return_nucleotide_ids (`bool`, *optional*, defaults to `False`):
             Whether to give `nucleotide_ids` instead of `input_ids`, for models that run the codec themselves

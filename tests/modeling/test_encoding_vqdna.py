@@ -1,4 +1,4 @@
-"""Codes at speed are the codes: layout of strips, tiles against the network's own modules, precision, search."""
+"""Codes at speed are the codes: packed batches, tiles against the network's own modules, precision, search."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ import torch
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.modeling import encoding_vqdna
-from vqdna_hf.modeling.encoding_vqdna import StripEncoder, lay_strips, runs_in_tiles
+from vqdna_hf.modeling.encoding_vqdna import PackedEncoder, pack_pieces, runs_in_tiles
 from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
@@ -60,17 +60,17 @@ def assert_nearly_all_equal(found: np.ndarray, wanted: np.ndarray):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_strips_cover_every_base_once(seed):
+def test_packed_batches_cover_every_base_once(seed):
     random = np.random.default_rng(seed)
     halo, gap = (int(random.integers(0, 9)) for _ in range(2))
     lengths = random.integers(0, 120, random.integers(1, 20)).tolist()
     capacity = int(random.integers(2 * halo + 1, 150))
     chunk = int(random.integers(1, capacity - 2 * halo + 1))
     covered = [np.zeros(length, dtype=int) for length in lengths]
-    strips = list(lay_strips(lengths, halo, gap, capacity, chunk))
-    for strip in strips:
+    batches = list(pack_pieces(lengths, halo, gap, capacity, chunk))
+    for packed in batches:
         free = 0
-        for number, piece in enumerate(strip):
+        for number, piece in enumerate(packed):
             assert piece.place == (free + gap if number else 0)
             assert 0 < piece.end - piece.start <= chunk
             assert piece.left == max(0, piece.start - halo)
@@ -79,40 +79,40 @@ def test_strips_cover_every_base_once(seed):
             free = piece.place + piece.right - piece.left
         assert free <= capacity
     assert all((row == 1).all() for row in covered)
-    # no strip ends where the next piece would have had a place on it
-    for strip, following in zip(strips, strips[1:]):
-        last, piece = strip[-1], following[0]
+    # none ends where the next piece would have had a place in it
+    for packed, following in zip(batches, batches[1:]):
+        last, piece = packed[-1], following[0]
         assert last.place + last.right - last.left + gap + piece.right - piece.left > capacity
 
 
 def test_a_strip_is_longer_than_its_capacity_for_a_single_piece_only():
-    strips = list(lay_strips([100, 3, 3], halo=5, gap=2, capacity=10, chunk=40))
-    assert [len(strip) for strip in strips] == [1, 1, 1, 2]
-    assert max(piece.right - piece.left for strip in strips for piece in strip) == 50
+    batches = list(pack_pieces([100, 3, 3], halo=5, gap=2, capacity=10, chunk=40))
+    assert [len(packed) for packed in batches] == [1, 1, 1, 2]
+    assert max(piece.right - piece.left for packed in batches for piece in packed) == 50
 
 
 def test_nothing_gives_no_strip():
-    assert list(lay_strips([], 3, 2, 10, 4)) == list(lay_strips([0, 0], 3, 2, 10, 4)) == []
+    assert list(pack_pieces([], 3, 2, 10, 4)) == list(pack_pieces([0, 0], 3, 2, 10, 4)) == []
 
 
-# strips against the modules
+# packed batches against the modules
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_latents_of_a_strip_are_those_of_the_modules(name, monkeypatch):
-    """Of sequences that stand on one strip with nothing but the gap between them, each as if it were alone."""
+    """Of sequences that stand in one packed batch with nothing but the gap between them, each as if it were alone."""
     monkeypatch.setattr(encoding_vqdna, "_TILE", 64)  # several tiles, the last one short
     codec = make_codec(**CONFIGS[name])
-    encoder = StripEncoder(codec)
+    encoder = PackedEncoder(codec)
     assert encoder.in_tiles == (name != "no layers")
     sequences = [random_ids(length, seed=length) for length in (1, 70, 2, 130, 64)]
     sequences += [np.full(30, 4, np.uint8), np.full(9, 5, np.uint8)]
-    (pieces,) = lay_strips([len(ids) for ids in sequences], codec.config.halo, encoder.gap, 10_000, 5_000)
-    strip = np.full(pieces[-1].place + len(sequences[-1]), 8, dtype=np.uint8)
+    (pieces,) = pack_pieces([len(ids) for ids in sequences], codec.config.halo, encoder.gap, 10_000, 5_000)
+    packed = np.full(pieces[-1].place + len(sequences[-1]), 8, dtype=np.uint8)
     for piece, ids in zip(pieces, sequences):
-        strip[piece.place : piece.place + len(ids)] = ids
-    for _ in range(2):  # the second strip finds what the first one left in the buffers
-        latents = encoder.latents(torch.from_numpy(strip))
+        packed[piece.place : piece.place + len(ids)] = ids
+    for _ in range(2):  # the second one finds what the first one left in the buffers
+        latents = encoder.latents(torch.from_numpy(packed))
         assert len(latents) == len(codec.config.quantized_layers)
         for piece, ids in zip(pieces, sequences):
             for level, wanted in zip(latents, module_latents(codec, ids), strict=True):
@@ -142,10 +142,10 @@ def test_codes_are_those_of_the_modules(name):
 @pytest.mark.parametrize("capacity", [1, 30, 500])
 def test_a_strip_holds_a_base_and_its_halos(capacity):
     codec = make_codec()
-    encoder, seen = StripEncoder(codec, capacity=capacity), []
+    encoder, seen = PackedEncoder(codec, capacity=capacity), []
     encoder.encode = lambda ids: seen.append(len(ids)) or torch.zeros(len(ids), 2, dtype=torch.long)
     encoding_vqdna.encode_sequences(encoder, [random_ids(2000), random_ids(5)], codec.device, 8_192)
-    assert max(seen) == encoder.strip == max(capacity, codec.config.receptive_field)
+    assert max(seen) == encoder.capacity == max(capacity, codec.config.receptive_field)
 
 
 def test_gaps_isolate_neighbours():
@@ -191,10 +191,10 @@ def test_default_kinds_of_numbers_and_devices_do_not_matter():
 
 def test_trainable_weights_give_no_graph():
     codec, ids = make_codec(), torch.from_numpy(random_ids(300))
-    wanted = StripEncoder(codec).encode(ids)
+    wanted = PackedEncoder(codec).encode(ids)
     codec.requires_grad_(True)
-    assert torch.equal(StripEncoder(codec).encode(ids), wanted)
-    assert not any(level.requires_grad for level in StripEncoder(codec).latents(ids))
+    assert torch.equal(PackedEncoder(codec).encode(ids), wanted)
+    assert not any(level.requires_grad for level in PackedEncoder(codec).latents(ids))
 
 
 @pytest.mark.parametrize("chunk_length", [0, -1])
@@ -300,7 +300,7 @@ def test_a_trace_holds_the_network(method):
 def test_unknown_precisions_are_refused(name):
     codec = make_codec()
     for make in (
-        lambda: StripEncoder(codec, name),
+        lambda: PackedEncoder(codec, name),
         lambda: codec.encode_sequences([], precision=name),
         lambda: VQDNATokenizer(codec=codec, precision=name),
     ):
@@ -334,18 +334,18 @@ def compiled_shapes(monkeypatch) -> list[tuple[int, ...]]:
     return shapes
 
 
-@pytest.mark.parametrize(("batch_bases", "strip"), [(None, encoding_vqdna.CPU_STRIP), (16_384, 16_384), (600, 600)])
-def test_the_compiled_network_sees_one_shape(monkeypatch, batch_bases, strip):
+@pytest.mark.parametrize(("batch_bases", "capacity"), [(None, encoding_vqdna.CPU_BATCH), (16_384, 16_384), (600, 600)])
+def test_the_compiled_network_sees_one_shape(monkeypatch, batch_bases, capacity):
     shapes, codec = compiled_shapes(monkeypatch), make_codec()
     compiled = VQDNATokenizer(codec=codec, compile=True, batch_bases=batch_bases)
-    lengths = (1, strip // 2, strip // 2 + 1, strip - 1, strip, strip + 1, 3 * strip + 7)
+    lengths = (1, capacity // 2, capacity // 2 + 1, capacity - 1, capacity, capacity + 1, 3 * capacity + 7)
     for length in lengths:
         sequences, before = [random_ids(length, seed=length)], len(shapes)
         found = compiled.encode_nucleotides(sequences)[0]
-        assert (len(shapes) > before) == (2 * length > strip)  # short ones pass without it
+        assert (len(shapes) > before) == (2 * length > capacity)  # short ones pass without it
         wanted = VQDNATokenizer(codec=codec).encode_nucleotides(sequences)[0]
         assert (found != wanted).mean() <= 0.002
-    assert set(shapes) == {(1, strip)}
+    assert set(shapes) == {(1, capacity)}
 
 
 def test_a_tokenizer_compiles_once_and_anew_on_another_device(monkeypatch):

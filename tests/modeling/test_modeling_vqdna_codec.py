@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel
-from vqdna_hf.modeling.nucleotides_vqdna import hide_bases
+from vqdna_hf.modeling.nucleotides_vqdna import mask_bases
 
 
 KINDS = {"vq": [16], "rq": [8, 8], "hrq": [8, 16]}
@@ -123,14 +123,14 @@ def test_a_batch_without_a_known_base_has_a_loss(radius):
     assert empty.loss.item() == 0 and all(float(c.sum()) == 0 for c in empty.counts)
 
 
-def test_hide_bases():
+def test_mask_bases():
     ids = torch.randint(9, (50, 400))
-    hidden = hide_bases(ids, 0.25, torch.Generator().manual_seed(0))
+    hidden = mask_bases(ids, 0.25, torch.Generator().manual_seed(0))
     changed = hidden != ids
     assert (hidden[changed] == 5).all() and (ids[changed] < 4).all()
     assert float(changed[ids < 4].float().mean()) == pytest.approx(0.25, abs=0.015)
-    assert torch.equal(hide_bases(ids, 0.25, torch.Generator().manual_seed(0)), hidden)
-    assert torch.equal(hide_bases(ids, 0.0), ids)
+    assert torch.equal(mask_bases(ids, 0.25, torch.Generator().manual_seed(0)), hidden)
+    assert torch.equal(mask_bases(ids, 0.0), ids)
 
 
 def test_mask_ratio_hides_while_training_only():
