@@ -82,7 +82,7 @@ COMPRESSED = gzip.compress(
         ("a.fa.gz", PLAIN, "named like a gzip file"),
         ("a.fa", b"ACGT\n", "not a FASTA file .before the first"),
         ("a.fa", b"@read\nACGT\n+\nIIII\n", "not a FASTA file"),
-        ("a.fa", b">x\nAC\xff\xfeGT\n", "not a FASTA file .*0xff"),
+        ("a.fa", b">x\nAC\xff\xfeGT\n", "record x of .* at position 2 .0-based. .REPLACEMENT"),
         ("a.fa", ">x\nACGT\n>é\nACGT\n".encode(), "not a FASTA file .after record x"),
         ("a.fa", b">x\nACGT\n>prot\nACMQ\n", "record prot of .*'Q' at position 3 .0-based.*protein"),
         ("a.fa", b">x\nAC\nG-T\n", "record x of .*'-' at position 3"),

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from test_fasta import BGZF_END, COMPRESSED, PLAIN, bgzf_block, write
 
-from vqdna_hf.data import FastaError, GenomeBases, fasta_stream, read_fasta
+from vqdna_hf.data import FastaError, FastaStream, GenomeBases, fasta, read_fasta
 from vqdna_hf.data.contig_pieces import measure_contigs, pieces_of, stream_contigs
-from vqdna_hf.data.fasta_stream import FastaStream
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.tasks.sarscov2 import read_lineages
+from vqdna_hf.tasks.species.genome_files import GenomeFile, first_header, read_contigs
+from vqdna_hf.tasks.species.windows import scan_genome
 
 
 # forms that a reader must not stumble over
@@ -57,8 +59,7 @@ def contigs_of(path, block_length: int) -> dict[str, np.ndarray]:
     return {name: np.concatenate(blocks) for name, blocks in contigs.items()}
 
 
-def assert_same(found: dict[str, np.ndarray], path):
-    wanted = dict(read_fasta(path))
+def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]):
     assert list(found) == list(wanted)
     for name, ids in wanted.items():
         np.testing.assert_array_equal(found[name], ids)
@@ -75,30 +76,62 @@ def error_of(function, *arguments) -> str:
 def test_odd_files_read_as_by_the_whole_reader_wherever_chunks_and_blocks_end(
     tmp_path, monkeypatch, kind, chunk_bytes
 ):
-    monkeypatch.setattr(fasta_stream, "_CHUNK_BYTES", chunk_bytes)
     path = write(tmp_path / "a.fa", ODD[kind])
+    wanted = dict(read_fasta(path))
+    monkeypatch.setattr(fasta, "_CHUNK_BYTES", chunk_bytes)
     for block_length in range(1, 12):
-        assert_same(contigs_of(path, block_length), path)
+        assert_same(contigs_of(path, block_length), wanted)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 2, 3, 7, 1 << 18])
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_files_are_refused_in_the_same_words(tmp_path, monkeypatch, kind, chunk_bytes):
-    monkeypatch.setattr(fasta_stream, "_CHUNK_BYTES", chunk_bytes)
+def test_bad_files_are_refused_in_the_same_words_wherever_chunks_end(tmp_path, monkeypatch, kind, chunk_bytes):
     path = write(tmp_path / "a.fa", BAD[kind])
-    found, wanted = error_of(contigs_of, path, 4), error_of(lambda: list(read_fasta(path)))
-    # the message of the other reader's parser, and of non-ASCII headers, is its own
-    if "is not a FASTA file" in wanted:
-        assert found.split(":")[0] == wanted.split(":")[0]
+    wanted = error_of(lambda: list(read_fasta(path)))
+    monkeypatch.setattr(fasta, "_CHUNK_BYTES", chunk_bytes)
+    # of a wrong first line, what is quoted may be less
+    assert error_of(contigs_of, path, 4).split("but got")[0] == wanted.split("but got")[0]
+
+
+def lengths_of_a_genome(path) -> dict[str, int]:
+    genome = GenomeBases.from_fasta([path], progress=False)
+    return dict(zip(genome.names, genome.lengths.tolist()))
+
+
+def lengths_of_a_scan(path) -> dict[str, int]:
+    # what holds the bases of another contig is left out
+    return {contig.record: contig.length for contig in scan_genome([path])[0]}
+
+
+READERS = {
+    "stream": lambda path: {name: ids.size for name, ids in contigs_of(path, 5).items()},
+    "tokenize --contigs": lambda path: measure_contigs([path], progress=False),
+    "genome": lengths_of_a_genome,
+    "species task": lengths_of_a_scan,
+    "file of a source": lambda path: {name: ids.size for name, ids in read_contigs(file_of(path), None)},
+}
+
+
+def file_of(path) -> GenomeFile:
+    return GenomeFile(path.name, root=str(path.parent))
+
+
+@pytest.mark.parametrize("kind", [*ODD, *BAD])
+def test_every_reader_takes_the_same_files(tmp_path, kind):
+    path = write(tmp_path / "a.fa", (ODD | BAD)[kind])
+    if kind in ODD:
+        wanted = {name: ids.size for name, ids in read_fasta(path)}
+        found = {reader: lengths(path) for reader, lengths in READERS.items()}
+        assert set(found.pop("species task").items()) <= set(wanted.items())
+        assert all(lengths == wanted for lengths in found.values())
+        assert first_header(file_of(path), None).split()[0] == next(iter(wanted))
+        assert "no class" in error_of(read_lineages, path)
     else:
-        assert found == wanted
-
-
-def test_letters_beyond_ascii_are_refused_with_their_place(tmp_path):
-    path = write(tmp_path / "a.fa", ">x\nACGT\nAé\n".encode())
-    assert "'é' at position 5 (0-based)" in error_of(contigs_of, path, 4)
-    path = write(tmp_path / "latin1.fa", ">x\nACGT\nAé\n".encode("latin-1"))
-    assert "at position 5 (0-based)" in error_of(contigs_of, path, 4)
+        wanted = error_of(lambda: list(read_fasta(path)))
+        assert {error_of(lengths, path) for lengths in READERS.values()} == {wanted}
+        # letters are looked at in lineages of a class alone
+        letters = wanted.startswith(("record x", "record prot"))
+        assert error_of(read_lineages, path) == wanted or (letters and "no class" in error_of(read_lineages, path))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +164,7 @@ def test_damaged_files_are_refused(tmp_path, name, content, message):
 def test_compressed_files_read_the_same(tmp_path, name, content):
     path = write(tmp_path / name, content)
     for block_length in (1, 3, 100):
-        assert_same(contigs_of(path, block_length), path)
+        assert_same(contigs_of(path, block_length), dict(read_fasta(path)))
 
 
 def test_missing_files_directories_and_block_lengths_are_refused(tmp_path):
@@ -165,7 +198,7 @@ def test_a_line_of_ten_million_bases_is_read_in_little_memory(tmp_path, compress
 
 
 def test_a_header_of_a_million_letters_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(fasta_stream, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(fasta, "_CHUNK_BYTES", 1000)
     path = write(tmp_path / "a.fa", b">x " + b"word >#" * 150_000 + b"\nACGT\n")
     assert {name: ids_to_bases(ids) for name, ids in contigs_of(path, 9).items()} == {"x": "ACGT"}
 

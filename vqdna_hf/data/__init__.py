@@ -2,8 +2,8 @@
 
 from .base_labels import align_labels
 from .corpus import Corpus, CorpusError, write_corpus
-from .fasta import FastaError, GenomeBases, read_fasta
-from .fasta_stream import FastaStream
+from .fasta import FastaError, FastaStream, read_fasta
+from .genome_bases import GenomeBases
 from .genome_codes import GenomeCodes, GenomeCodesError
 from .genome_writing import write_genome_codes
 from .windows import NucleotideCollator, WindowDataset, iter_windows

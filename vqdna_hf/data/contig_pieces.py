@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .fasta import FastaError, _labels
-from .fasta_stream import FastaStream
+from .fasta import FastaError, FastaStream
+from .genome_bases import file_labels
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def measure_contigs(paths: list[Path], progress: bool = True) -> dict[str, int]:
             bar.update(stream.size - shown)
             files.append(lengths)
     counts, contigs = Counter(name for lengths in files for name in lengths), {}
-    for label, lengths in zip(_labels(paths), files):
+    for label, lengths in zip(file_labels(paths), files):
         for name, length in lengths.items():
             unique = name if counts[name] == 1 else f"{label}:{name}"
             if unique in contigs:
@@ -93,6 +93,6 @@ def stream_contigs(
     paths: list[Path], contigs: Collection[str], block_length: int
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """The blocks of several files, as `FastaStream` gives them, under the names in `contigs` (`measure_contigs`)."""
-    for path, label in zip(paths, _labels(paths)):
+    for path, label in zip(paths, file_labels(paths)):
         for name, start, ids in FastaStream(path, block_length):
             yield name if name in contigs else f"{label}:{name}", start, ids

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from ..runs.files import check_fields, replacing, write_json
 from .code_workers import CodeWorkers
-from .fasta import GenomeBases
+from .genome_bases import GenomeBases
 from .manifests import different_settings, holds_manifest, read_manifest, wait_until
 from .shards import (
     PARQUET_OPTIONS,

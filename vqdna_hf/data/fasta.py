@@ -1,55 +1,48 @@
-"""FASTA files to nucleotide ids: one record at a time, or whole genomes in one array.
+"""FASTA files to nucleotide ids: one record at a time, or as a stream of blocks.
 
-`read_fasta` is a thin check over `dnaio`: what a reader lets pass in silence (an empty file, a record without bases,
-two records of one name, a compressed file cut short) is an error here, because it would silently change the training
-data. `GenomeBases` holds every contig in ONE uint8 array, so that 300,000 short contigs cost little more than their
-bases.
+There is one reader, `fasta_letters`, a thin check over `dnaio`: what a parser lets pass in silence (an empty file, a
+record without bases, two records of one name, a compressed file cut short) is an error here, because it would silently
+change the training data.
 
 All coordinates are 0-based and half-open.
 """
 
-import difflib
-import hashlib
+import io
+import itertools
 import os
+import string
 from collections import Counter
 from collections.abc import Iterator
 from io import BufferedIOBase
+from operator import itemgetter
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import dnaio
 import numpy as np
-from tqdm.auto import tqdm
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 
-from .input_files import PACKED_SUFFIXES, DamagedFileError, InputFile, check_file
+from .input_files import DamagedFileError, InputFile, check_file
 
 
-_SUFFIXES = (*PACKED_SUFFIXES, ".fa", ".fasta", ".fna")
-# a contig with more than this share of the bases is never held out whole
-_LARGEST_HELD_OUT = 0.2
+# of a file that are parsed at a time
+_CHUNK_BYTES = 1 << 16
+# what a line begins with that is a header, a comment or not at its first letter yet
+_NO_BASES = b">#" + string.whitespace.encode() + b"\x1c\x1d\x1e\x1f"
 
 
 class FastaError(ValueError):
     """A FASTA file that cannot be read; the message names the file, the record and, where it has one, the position."""
 
 
-def read_fasta(path: str | PathLike) -> Iterator[tuple[str, np.ndarray]]:
-    """Read a FASTA file, plain or compressed by gzip, bgzip, bzip2, xz or zstd, with any line ends.
+class _Record(NamedTuple):
+    """What dnaio makes of a record; its own class takes ASCII alone, and does not say where other letters are."""
 
-    Args:
-        path: a regular file; its first bytes decide how it is compressed.
-
-    Yields:
-        The contig's name (first word of its header) and its nucleotide ids 0-4, `uint8` of shape `(length,)`.
-
-    Raises:
-        FastaError: no such file, or a pipe; an empty, truncated or corrupt file; not FASTA; a record without a name or
-            without bases; two records of one name; a character that is no nucleotide (names its 0-based position).
-    """
-    with open_fasta(path) as content:
-        yield from parse_fasta(content, path)
+    name: str
+    sequence: str
+    qualities: None
 
 
 def open_fasta(path: str | PathLike) -> InputFile:
@@ -73,47 +66,83 @@ def check_fasta_files(paths: list[str | PathLike] | str | PathLike) -> list[Path
     return paths
 
 
-def parse_fasta(content: BufferedIOBase, source: object) -> Iterator[tuple[str, np.ndarray]]:
-    """As `read_fasta`, from an open file.
+def fasta_letters(content: BufferedIOBase, source: object) -> Iterator[tuple[str, str]]:
+    """Read an open FASTA file in parts of its records, in order and in little memory, whatever the length of a line.
 
     Args:
         source: what messages call the file.
+
+    Yields:
+        The record's name (first word of its header) and the next of its letters, as they stand there.
+
+    Raises:
+        FastaError: as `read_fasta`, but for letters that are no nucleotides.
     """
-    seen: set[str] = set()
-    for name, sequence in fasta_records(content, source):
-        if name in seen:
-            raise FastaError(
-                f"{source} has two records named {name!r} (record {len(seen) + 1} is the second). Rename one."
-            )
-        seen.add(name)
-        try:
-            yield name, bases_to_ids(sequence, where=f"record {name} of {source}")
-        except ValueError as error:
-            raise FastaError(str(error)) from None
-    if not seen:
-        raise FastaError(f"{source} holds no FASTA record: a record is a '>' line followed by bases.")
-
-
-def fasta_records(content: BufferedIOBase, source: object) -> Iterator[tuple[str, str]]:
-    """Name and letters of each record; what dnaio raises becomes a `FastaError` that says how far it got."""
-    last = None
+    last, name, letters, seen = None, None, 0, set()
     try:
-        # subtle: open_threads=0 reads in this process; a pool of decompressors per data-loader worker is no help
-        with dnaio.open(content, fileformat="fasta", open_threads=0) as reader:
-            for number, record in enumerate(reader, start=1):
-                words = record.name.split(maxsplit=1)
-                if not words:
-                    raise FastaError(f"Record {number} of {source} has no name after '>'. Give every record a name.")
-                if not record.sequence:
-                    raise FastaError(
-                        f"Record {words[0]} of {source} has no sequence. Remove its header or add its bases."
-                    )
-                last = words[0]
-                yield last, record.sequence
-    except (dnaio.FileFormatError, UnicodeDecodeError) as error:
-        raise FastaError(f"{source} is not a FASTA file ({_after(last)}): {error}") from error
+        for chunk in _chunks(content):
+            # the record in which the chunk before ended gets its header once more
+            begun = b"" if name is None else f">{name}\n".encode()
+            records = dnaio.FastaReader(io.BytesIO(begun + chunk), sequence_class=_Record)
+            for number, record in enumerate(records):
+                if number or not begun:
+                    _check_sequence(name, letters, source)
+                    last, name, letters = name, _name(record.name, name, seen, source), 0
+                letters += len(record.sequence)
+                if record.sequence:
+                    yield name, record.sequence
+    except dnaio.FileFormatError as error:
+        raise FastaError(f"{source} is not a FASTA file ({_after(name)}): {error}") from error
     except DamagedFileError as error:
         raise damaged(source, last, error) from error
+    if name is None:
+        raise FastaError(f"{source} holds no FASTA record: a record is a '>' line followed by bases.")
+    _check_sequence(name, letters, source)
+
+
+def _chunks(content: BufferedIOBase) -> Iterator[bytes]:
+    """A file in parts that end where a line does or, in a long line of bases, between two letters."""
+    rest = bytearray()
+    while chunk := content.read(_CHUNK_BYTES):
+        # a \r\n becomes the end of a line and an empty line, which is passed over
+        rest += chunk.replace(b"\r", b"\n")
+        cut = rest.rfind(b"\n", len(rest) - len(chunk)) + 1
+        # subtle: what begins a chunk would be read as a line's beginning, where white space and marks mean something
+        if not cut and rest[:1] not in _NO_BASES and rest[-2:].isalnum():
+            cut = len(rest) - 1
+        if cut:
+            yield _readable(rest[:cut])
+            del rest[:cut]
+    if rest:
+        yield _readable(rest)
+
+
+def _readable(chunk: bytearray) -> bytes:
+    """A chunk as UTF-8, with a mark for what is none: only headers and bases need be ASCII, and comments not."""
+    return bytes(chunk) if chunk.isascii() else chunk.decode("utf-8", errors="replace").encode("utf-8")
+
+
+def _name(header: str, before: str | None, seen: set[str], source: object) -> str:
+    """The name of a record, which is added to those seen."""
+    if not header.isascii():
+        raise FastaError(
+            f"{source} is not a FASTA file ({_after(before)}): the header of record {len(seen) + 1} is not ASCII. Use "
+            "ASCII letters in names and descriptions."
+        )
+    words = header.split(maxsplit=1)
+    if not words:
+        raise FastaError(f"Record {len(seen) + 1} of {source} has no name after '>'. Give every record a name.")
+    if words[0] in seen:
+        raise FastaError(
+            f"{source} has two records named {words[0]!r} (record {len(seen) + 1} is the second). Rename one."
+        )
+    seen.add(words[0])
+    return words[0]
+
+
+def _check_sequence(name: str | None, letters: int, source: object):
+    if name is not None and not letters:
+        raise FastaError(f"Record {name} of {source} has no sequence. Remove its header or add its bases.")
 
 
 def damaged(source: object, last: str | None, error: DamagedFileError) -> FastaError:
@@ -125,167 +154,103 @@ def _after(name: str | None) -> str:
     return "before the first complete record" if name is None else f"after record {name}"
 
 
-def _labels(paths: list[Path]) -> list[str]:
-    """Short names for the files of a genome: `hg38` for `data/hg38.fa.gz`; the path itself where that is ambiguous."""
-    stems = []
-    for path in paths:
-        stem = path.name
-        while stem.lower().endswith(_SUFFIXES) and "." in stem[1:]:
-            stem = stem[: stem.rindex(".")]
-        stems.append(stem)
-    counts = Counter(stems)
-    return [stem if counts[stem] == 1 else str(path) for stem, path in zip(stems, paths)]
+def fasta_records(content: BufferedIOBase, source: object) -> Iterator[tuple[str, str]]:
+    """Name and all letters of each record; see `fasta_letters`."""
+    for name, parts in itertools.groupby(fasta_letters(content, source), itemgetter(0)):
+        yield name, "".join(letters for _, letters in parts)
 
 
-class GenomeBases:
-    """Every contig of one or several FASTA files in memory.
+def _fasta_ids(content: BufferedIOBase, source: object) -> Iterator[tuple[str, np.ndarray]]:
+    """As `fasta_letters`, in nucleotide ids."""
+    for name, parts in itertools.groupby(fasta_letters(content, source), itemgetter(0)):
+        position = 0
+        for _, letters in parts:
+            try:
+                yield name, bases_to_ids(letters, where=f"record {name} of {source}", offset=position)
+            except ValueError as error:
+                raise FastaError(str(error)) from None
+            position += len(letters)
 
-    Attributes:
-        bases: nucleotide ids 0-4 of all contigs, `uint8`, read-only. Parts of it may belong to no contig: `split`
-            makes two genomes that share it.
-        names: one name per contig, `"chr1"`, or `"hg38:chr1"` (file, contig) for a name that several files hold.
-        starts, lengths: `int64` of shape `(contigs,)`; contig `i` is `bases[starts[i] : starts[i] + lengths[i]]`.
-        inputs: `{"file": name, "bases": count}` of each file read.
+
+def parse_fasta(content: BufferedIOBase, source: object) -> Iterator[tuple[str, np.ndarray]]:
+    """As `read_fasta`, from an open file.
+
+    Args:
+        source: what messages call the file.
     """
-
-    def __init__(
-        self,
-        bases: np.ndarray,
-        names: list[str],
-        starts: np.ndarray,
-        lengths: np.ndarray,
-        inputs: list[dict] | None = None,
-    ):
-        self.bases = bases
-        self.names = names
-        self.starts = np.asarray(starts, dtype=np.int64)
-        self.lengths = np.asarray(lengths, dtype=np.int64)
-        self.inputs = list(inputs or [])
-
-    @classmethod
-    def from_fasta(cls, paths: list[str | PathLike], progress: bool = True) -> "GenomeBases":
-        """Read FASTA files (see `read_fasta`); takes one byte of memory a base.
-
-        Raises:
-            FastaError: as `read_fasta`; also no file at all, or one file given twice.
-        """
-        paths = check_fasta_files(paths)
-        # subtle: a bytearray grows in place, so that the peak is the genome itself and not twice its size
-        buffer, names, lengths, inputs = bytearray(), [], [], []
-        with tqdm(desc="Reading FASTA", unit="base", unit_scale=True, disable=not progress) as bar:
-            for path, label in zip(paths, _labels(paths)):
-                before = len(buffer)
-                for name, ids in read_fasta(path):
-                    buffer += ids.data
-                    names.append((label, name))
-                    lengths.append(ids.size)
-                    bar.update(ids.size)
-                inputs.append({"file": path.name, "bases": len(buffer) - before})
-        counts = Counter(name for _, name in names)
-        bases = np.frombuffer(buffer, dtype=np.uint8)
-        bases.flags.writeable = False
-        lengths = np.array(lengths, dtype=np.int64)
-        unique = [name if counts[name] == 1 else f"{label}:{name}" for label, name in names]
-        return cls(bases, unique, np.cumsum(lengths) - lengths, lengths, inputs)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __repr__(self) -> str:
-        return f"GenomeBases({len(self):,} contigs, {self.total_bases:,} bases)"
-
-    @property
-    def total_bases(self) -> int:
-        """Bases of all contigs, unknown ones included."""
-        return int(self.lengths.sum())
-
-    def contig(self, index: int) -> np.ndarray:
-        """Nucleotide ids of contig `index`: a view, `uint8` of shape `(lengths[index],)`."""
-        start = self.starts[index]
-        return self.bases[start : start + self.lengths[index]]
-
-    def split(
-        self, eval_contigs: list[str] | None = None, eval_fraction: float = 0.01
-    ) -> tuple["GenomeBases", "GenomeBases"]:
-        """Hold out whole contigs, so that no window of the one part overlaps a window of the other.
-
-        Without names, contigs are taken in the order of a fixed hash of their names until `eval_fraction` of the bases
-        is held out; contigs with more than 20 % of the bases are passed over. Where the others do not suffice (a
-        single contig, for one), the last bases of the largest contig are held out as a piece named `NAME:start-end`
-        (0-based, half-open). Contigs that resemble each other are not kept together: name them to be sure.
-
-        Args:
-            eval_contigs: names of contigs to hold out.
-            eval_fraction: share of the bases to hold out when none are named, 0 to 0.5.
-
-        Returns:
-            The genome to train on and the genome held out. Both share this one's memory.
-
-        Raises:
-            ValueError: no contig of that name (similar names are listed), nothing left to train on, or a fraction
-                outside 0 to 0.5.
-        """
-        if eval_contigs:
-            held_out = self._named(eval_contigs)
-        elif not 0 <= eval_fraction <= 0.5:
-            raise ValueError(f"eval_fraction is {eval_fraction}, but it must be between 0 and 0.5.")
-        else:
-            held_out = self._by_hash(eval_fraction)
-            if held_out is None:
-                return self._without_tail(max(1, round(eval_fraction * self.total_bases)))
-        return self._select(~held_out), self._select(held_out)
-
-    def _named(self, eval_contigs: list[str]) -> np.ndarray:
-        index = {name: i for i, name in enumerate(self.names)}
-        held_out = np.zeros(len(self), dtype=bool)
-        for name in eval_contigs:
-            if name not in index:
-                near = [known for known in self.names if known.endswith(f":{name}")]
-                near = near or difflib.get_close_matches(name, self.names) or self.names[:5]
-                raise ValueError(f"There is no contig {name!r} among the {len(self)}. Similar: {', '.join(near)}.")
-            held_out[index[name]] = True
-        if held_out.all():
-            raise ValueError(f"All {len(self)} contigs are held out; nothing is left to train on. Name fewer.")
-        return held_out
-
-    def _by_hash(self, eval_fraction: float) -> np.ndarray | None:
-        """Mask of the contigs to hold out, shape `(contigs,)`; `None` if the small enough ones are too few."""
-        held_out = np.zeros(len(self), dtype=bool)
-        wanted = eval_fraction * self.total_bases
-        if not wanted:
-            return held_out
-        small = np.flatnonzero(self.lengths <= max(_LARGEST_HELD_OUT, eval_fraction) * self.total_bases)
-        if len(self) == 1 or self.lengths[small].sum() < wanted:
-            return None
-        keys = [hashlib.blake2b(self.names[i].encode(), digest_size=8).digest() for i in small]
-        order = small[sorted(range(len(small)), key=keys.__getitem__)]
-        count = int(np.searchsorted(np.cumsum(self.lengths[order]), wanted)) + 1
-        held_out[order[:count]] = True
-        return held_out
-
-    def _without_tail(self, bases: int) -> tuple["GenomeBases", "GenomeBases"]:
-        largest = int(self.lengths.argmax())
-        end = int(self.lengths[largest])
-        cut = end - bases
-        if cut < 1:
-            raise ValueError(
-                f"The largest contig, {self.names[largest]}, has {end} bases: too few to hold out {bases} of them."
-            )
-        train = self._select(np.ones(len(self), dtype=bool))
-        train.lengths[largest] = cut
-        name, start = f"{self.names[largest]}:{cut}-{end}", self.starts[largest] + cut
-        return train, GenomeBases(self.bases, [name], [start], [bases], self.inputs)
-
-    def _select(self, mask: np.ndarray) -> "GenomeBases":
-        names = [self.names[i] for i in np.flatnonzero(mask)]
-        return GenomeBases(self.bases, names, self.starts[mask], self.lengths[mask], self.inputs)
+    for name, parts in itertools.groupby(_fasta_ids(content, source), itemgetter(0)):
+        yield name, np.concatenate([ids for _, ids in parts])
 
 
-def check_held_out(eval_contigs: list[str], eval_fraction: float):
-    """Make sure that something is held out: every run reports on DNA it was not trained on.
+def read_fasta(path: str | PathLike) -> Iterator[tuple[str, np.ndarray]]:
+    """Read a FASTA file, plain or compressed by gzip, bgzip, bzip2, xz or zstd, with any line ends.
+
+    Args:
+        path: a regular file; its first bytes decide how it is compressed.
+
+    Yields:
+        The contig's name (first word of its header) and its nucleotide ids 0-4, `uint8` of shape `(length,)`.
 
     Raises:
-        ValueError: no contig is named and the fraction is 0.
+        FastaError: no such file, or a pipe; an empty, truncated or corrupt file; not FASTA; a record without a name or
+            without bases; two records of one name; a character that is no nucleotide (names its 0-based position).
     """
-    if not eval_contigs and eval_fraction <= 0:
-        raise ValueError(f"--eval-fraction {eval_fraction} holds nothing out: give more, or name --eval-contigs.")
+    with open_fasta(path) as content:
+        yield from parse_fasta(content, path)
+
+
+class FastaStream:
+    """Iterates over the blocks of a FASTA file, plain or compressed: `(contig, start, ids)`.
+
+    A contig of 100 Mb takes no more memory than one of 1 Mb. `contig` is the first word of the header, `ids` are
+    nucleotide ids 0-4, read-only `uint8` of shape `(block_length,)`, or shorter at the end of a contig. Every contig
+    gives at least one block, and its blocks follow each other without gaps.
+
+    Args:
+        path: what `read_fasta` takes.
+        block_length: bases of a block.
+
+    Raises:
+        FastaError: while it is read, where `read_fasta` raises it. Blocks before that place have been given by then.
+    """
+
+    def __init__(self, path: str | PathLike, block_length: int = 65_536):
+        if block_length < 1:
+            raise ValueError(f"block_length is {block_length}, but at least 1 base is needed.")
+        self.path, self.block_length = Path(path), block_length
+        self._input = open_fasta(self.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, as it lies on the disk; 0 before it is opened."""
+        return self._input.size
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the file, as it lies on the disk, that have been read so far."""
+        return self._input.consumed
+
+    @property
+    def fraction(self) -> float:
+        """The part of the file that has been read so far, 0 to 1."""
+        return self.consumed / self.size if self.size else 0.0
+
+    def __iter__(self) -> Iterator[tuple[str, int, np.ndarray]]:
+        self._input = open_fasta(self.path)
+        with self._input as content:
+            for contig, parts in itertools.groupby(_fasta_ids(content, self.path), itemgetter(0)):
+                start, waiting = 0, bytearray()
+                for _, ids in parts:
+                    waiting += ids.data
+                    first = 0
+                    while len(waiting) - first >= self.block_length:
+                        yield contig, start, _block(waiting[first : first + self.block_length])
+                        first += self.block_length
+                        start += self.block_length
+                    del waiting[:first]
+                if waiting:
+                    yield contig, start, _block(waiting)
+
+
+def _block(ids: bytearray) -> np.ndarray:
+    return np.frombuffer(bytes(ids), dtype=np.uint8)

@@ -15,7 +15,7 @@ import torch
 
 from vqdna_hf.modeling.nucleotides_vqdna import COMPLEMENT, MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID
 
-from .fasta import GenomeBases
+from .genome_bases import GenomeBases
 
 
 IGNORED_LABEL = -100

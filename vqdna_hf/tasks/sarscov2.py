@@ -27,7 +27,7 @@ All coordinates are columns of the alignment, 0-based and half-open.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import get_args
@@ -84,17 +84,17 @@ def read_lineages(path: str | PathLike) -> dict[str, dict[str, str]]:
         those that occur.
 
     Raises:
-        FastaError: the file cannot be read; two records of one lineage; genomes of different lengths, which are not
-            aligned; a letter that is neither nucleotide nor '-'; a genome of gaps alone; genomes of fewer than two
-            classes.
+        FastaError: as `read_fasta`, but for '-', which is a gap; genomes of different lengths, which are not aligned;
+            a genome of gaps alone; genomes of fewer than two classes.
     """
     path, found, first = Path(path), {name: {} for name in CLASSES}, None
-    for lineage, sequence in _records(path):
-        name = class_of(lineage)
-        if name is None:
-            continue
-        if lineage in found[name]:
-            raise FastaError(f"{path} has two records named {lineage!r}. Keep one genome per lineage.")
+    with open_fasta(path) as content:
+        records = [
+            (name, lineage, letters.upper())
+            for lineage, letters in fasta_records(content, path)
+            if (name := class_of(lineage))
+        ]
+    for name, lineage, sequence in records:
         first = first or (lineage, len(sequence))
         if len(sequence) != first[1]:
             raise FastaError(
@@ -117,13 +117,6 @@ def read_lineages(path: str | PathLike) -> dict[str, dict[str, str]]:
             "records should be named by Pango lineage: B.1.1.7, B.1.351, AY.4, P.1, ..."
         )
     return found
-
-
-def _records(path: Path) -> Iterator[tuple[str, str]]:
-    """Name and letters, in upper case, of each record."""
-    with open_fasta(path) as content:
-        for lineage, sequence in fasta_records(content, path):
-            yield lineage, sequence.upper()
 
 
 def load_sarscov2(

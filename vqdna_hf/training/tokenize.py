@@ -8,7 +8,7 @@ from ..checkpoints import DEFAULT_CHECKPOINT
 from ..checkpoints.loading import load_tokenizer
 from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_codes
 from ..data.code_workers import check_workers
-from ..data.fasta import check_held_out
+from ..data.genome_bases import check_held_out
 from ..data.windows import check_windows
 from ..runs.processes import process_place
 

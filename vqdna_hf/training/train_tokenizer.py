@@ -8,7 +8,7 @@ from transformers import set_seed
 from ..arguments.training import TokenizeArguments, TrainTokenizerArguments
 from ..cards.callback import ModelCardCallback
 from ..data import GenomeBases, WindowDataset
-from ..data.fasta import check_held_out
+from ..data.genome_bases import check_held_out
 from ..data.windows import check_windows
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel

@@ -9,7 +9,7 @@ from ...arguments.data import BaselineTokenizerArguments
 from ...arguments.training import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
 from ...baselines.kmer_regression import check_settings
 from ...checkpoints.loading import load_tokenizer
-from ...data.fasta import check_held_out
+from ...data.genome_bases import check_held_out
 from ...tasks.load import SINGLE_LABEL
 from ...training.masking import Masking
 from ...training.pretrain_tokens import check_options

@@ -215,13 +215,17 @@ def _open(file: GenomeFile, token) -> Iterator[Content]:
 
 
 def first_header(file: GenomeFile, token) -> str:
-    """The first line of a FASTA file without its `>`; empty where there is none."""
+    """The first header of a FASTA file without its `>`; empty where there is none."""
     try:
         with _open(file, token) as content:
-            return content.readline(10_000).decode("utf-8", errors="replace").removeprefix(">").strip()
+            while line := content.readline(10_000):
+                text = line.decode("utf-8", errors="replace").strip()
+                if text and not text.startswith("#"):
+                    return text.removeprefix(">").strip()
     # reading the file says what is wrong with it
     except (FastaError, DamagedFileError):
-        return ""
+        pass
+    return ""
 
 
 def read_contigs(file: GenomeFile, token) -> Iterator[tuple[str, np.ndarray]]:

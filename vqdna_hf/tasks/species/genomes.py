@@ -23,7 +23,7 @@ import numpy as np
 from datasets import Dataset, Features, IterableDataset, Value
 from tqdm.auto import tqdm
 
-from ...data.fasta import GenomeBases
+from ...data.genome_bases import GenomeBases
 from ...data.windows import iter_windows
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids, ids_to_bases
 from ..catalogue import list_species

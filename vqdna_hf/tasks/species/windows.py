@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.fasta import _labels, read_fasta
+from ...data.fasta import read_fasta
+from ...data.genome_bases import file_labels
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID
 from ..load import TaskDataError
 
@@ -106,7 +107,7 @@ def scan_genome(paths: list[Path], bar=None) -> tuple[list[Contig], int]:
         FastaError: as `read_fasta`.
     """
     found, checksum, first, copies = [], 0, {}, []
-    for path, label in zip(paths, _labels(paths)):
+    for path, label in zip(paths, file_labels(paths)):
         for record, ids in read_fasta(path):
             checksum = zlib.crc32(ids, zlib.crc32(f"{record}\n".encode(), checksum))
             if bar is not None:
