@@ -134,6 +134,15 @@ def test_the_readme_and_the_card_say_what_was_measured():
     assert f"best mean test MCC ({', '.join(means[:4])} and {means[4]})" in card
 
 
+def test_the_page_on_three_tasks_says_what_the_card_of_the_run_does():
+    table, shown = rows(DOCS / "evidence" / "three-tasks.md"), []
+    for task in ("prom-prom_core_tata", "mouse-0", "mouse-3"):
+        paths = (SOURCES / "vqdna-hrq-small-trial" / "results").glob(f"results-{task}-full-?.json")
+        scores = [100 * json.loads(path.read_text())["test"]["mcc"] for path in paths]
+        shown.append(f"{np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f}")
+    assert table["VQDNA `hrq`, frozen vocabulary, 0.33 M encoder"] == shown
+
+
 def test_the_scores_of_the_card_are_those_of_its_cells():
     kept = json.loads((SOURCES / "vqdna-hrq-small" / "benchmarks" / "fine-tuned.json").read_text())
     assert kept["scores"] == [one.to_dict() for one in summarize(read("checkpoint")[1])]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
+from vqdna_hf import checkpoint
 from vqdna_hf.cards.card import render_model_card, write_model_card
 from vqdna_hf.cards.render import copy_facts, render_cards, stale_cards
 from vqdna_hf.cards.render import main as render_main
@@ -193,6 +194,17 @@ def test_facts_are_added_by_a_command(tmp_path, encoder, capsys):
     assert not (folder / "sources" / "mine" / "probe.json").exists()
     with pytest.raises(ValueError, match="no facts"):
         copy_facts(tmp_path, [], folder / "sources" / "other")
+
+
+def test_what_a_checkpoint_of_the_package_holds_is_not_copied(tmp_path, encoder):
+    source = tmp_path / "cards" / "sources" / "vqdna-vq-small"
+    write(source / "card.json", {"published": False})
+    command = [str(tmp_path / "cards"), "--add", source.name]
+    assert render_main([*command, checkpoint(source.name)]) == 0
+    assert [path.name for path in source.iterdir()] == ["card.json"]
+    assert "b17a1a24ba9ffbbfec247e2ff95cfd97" in (tmp_path / "cards" / "vqdna-vq-small.md").read_text()
+    assert render_main([*command, str(encoder)]) == 0  # other facts are
+    assert {"card.json", "config.json"} == {path.name for path in source.iterdir()}
 
 
 def test_a_rendered_card_is_replaced(encoder):

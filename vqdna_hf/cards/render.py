@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from ..checkpoints import checkpoint, list_checkpoints
 from ..checkpoints.lineage import without_paths
 from ..runs.files import read_json, write_file, write_json
 from .card import render_model_card, save_card, sealed
@@ -19,8 +20,19 @@ RECORDS = ("training.json", "results.json")
 
 
 def render_card(source: Path) -> str:
-    """The text of the card of one folder of facts."""
-    return sealed(str(render_model_card(source)))
+    """The text of the card of one folder of facts; without facts of a run, of those of the checkpoint of its name."""
+    records = {} if _read_facts(source) else _of_checkpoint(source.name)
+    return sealed(str(render_model_card(source, records=records)))
+
+
+def _of_checkpoint(name: str) -> dict[str, dict]:
+    """The facts of a checkpoint of the package, by file; none where there is none of the name."""
+    return _read_facts(Path(checkpoint(name))) if name in list_checkpoints() else {}
+
+
+def _read_facts(directory: Path) -> dict[str, dict]:
+    paths = [directory / name for name in (*FACTS, *RECORDS)]
+    return {path.name: without_paths(read_json(path)) for path in paths if path.is_file()}
 
 
 def stale_cards(folder: Path) -> list[str]:
@@ -55,6 +67,8 @@ def copy_facts(
 ):
     """Copy what a card is made of out of a run's directory, without machine paths.
 
+    The facts of a checkpoint of the package are not copied into a folder of its name: the card is made of them there.
+
     Args:
         results: further result files, which get names by their task, mode and seed.
         target: the folder of facts; what it held before goes, except the author's own `card.json`.
@@ -64,7 +78,7 @@ def copy_facts(
         ValueError: the directory holds none of the files, a benchmark has no tables, a result file is none, or two of
             them have one name. Nothing is changed then.
     """
-    found = [directory / name for name in (*FACTS, *RECORDS) if (directory / name).is_file()]
+    found = _read_facts(directory)
     if not found:
         raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
     _check_names([place.resolve().name for place in benchmarks], "benchmarks")
@@ -72,7 +86,8 @@ def copy_facts(
     named = [_result(path) for path in results]
     _check_names([name for name, _ in named], "results")
     # all is read before anything is removed: what is copied may be the folder of facts itself
-    facts = {target / path.name: without_paths(read_json(path)) for path in found}
+    kept = {} if found == _of_checkpoint(target.name) else found
+    facts = {target / name: content for name, content in kept.items()}
     facts |= {target / "results" / name: without_paths(content) for name, content in named}
     facts |= {target / "benchmarks" / f"{name}.json": content for name, content in scores.items()}
     for old in target.glob("*.json"):
