@@ -4,6 +4,8 @@ import difflib
 import os
 import re
 
+from ...options import value_type
+
 
 # options whose values may be lists of values to try
 GRID = ("learning_rate", "dropout", "epochs", "weight_decay", "batch_size", "ema_decay", "pooling", "pooling_bins")
@@ -83,25 +85,24 @@ def read_options(given, known: dict[str, type], where: str) -> dict:
 
 def _typed(value, kind, where: str):
     """The value as the option's type: whole numbers do for fractions, and `5e-4`, which YAML reads as text, too."""
-    allowed = getattr(kind, "__args__", (kind,))
-    if value is None and type(None) in allowed:
+    expected = value_type(kind)
+    if value is None and expected.optional:
         return None
-    if list in (getattr(kind, "__origin__", kind),):
+    if expected.several or expected.kind is list:
         if isinstance(value, list):
             return list(value)
-    elif bool in allowed and isinstance(value, bool):
+    elif expected.kind is bool and isinstance(value, bool):
         return value
-    elif float in allowed and not isinstance(value, bool) and isinstance(value, (int, float, str)):
+    elif expected.kind is float and not isinstance(value, bool) and isinstance(value, (int, float, str)):
         try:
             return float(value)
         except ValueError:
             pass
-    elif int in allowed and type(value) is int:
+    elif expected.kind is int and type(value) is int:
         return value
-    elif str in allowed and isinstance(value, str):
+    elif expected.kind is str and isinstance(value, str):
         return value
-    names = " or ".join(getattr(one, "__name__", str(one)) for one in allowed if one is not type(None))
-    raise ValueError(f"{where} is {value!r}, but it must be of the type {names}.")
+    raise ValueError(f"{where} is {value!r}, but it must be of the type {expected.kind.__name__}.")
 
 
 def read_plain_options(given, known: dict[str, type], where: str) -> dict:
