@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vqdna_hf.benchmark.run.ablations import ablation_tables
@@ -116,6 +117,40 @@ def test_the_page_on_evidence_says_what_was_measured():
         shown = f"{100 * above.mean:+.1f} [{100 * above.low:.1f}, {100 * above.high:.1f}]"
         assert table[words] == [ranks[model], "0" if model == "one-hot" else shown], model
     assert len(names) == len(ranks)
+
+
+@pytest.mark.parametrize(
+    ("heading", "name", "models", "tasks"),
+    [
+        (
+            "## Where do such codes help?",
+            "encoders",
+            ["one-hot", "vq", "one-hot-conv", "vq-conv", "vq-conv-random", "cnn-both-strands"],
+            ["prom/prom_core_tata", "mouse/3"],
+        ),
+        (
+            "## Does pre-training pay?",
+            "few-labels",
+            [("random", "full"), ("pre", "full"), ("random", "lora"), ("pre", "lora")],
+            ["prom/prom_core_notata", "mouse/3", "prom/prom_core_tata", "mean"],
+        ),
+        (
+            "## How is it best fine-tuned?",
+            "finetuning",
+            ["bins", "mean+max", "max", "mean", "other-strands", "end-to-end"],
+            ["prom/prom_core_tata", "mouse/3", "tf/3"],
+        ),
+    ],
+)
+def test_the_page_on_the_recipe_says_what_was_measured(heading, name, models, tasks):
+    cells = pd.read_parquet(archive_path(DOCS / "recipe" / name / "cells"))
+    index = "model" if isinstance(models[0], str) else ["model", "mode"]
+    dev = 100 * cells.pivot(index=index, columns="task", values="dev.mcc")
+    dev["mean"] = dev.mean(axis=1)
+    page = (DOCS / "recipe" / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in page[page.index(heading) :].split("\n## ")[0].splitlines() if line.startswith("| ")]
+    shown = [found for line in lines if (found := re.findall(r"(?<=\| )\d+\.\d", line.replace("**", "")))]
+    assert shown == [[f"{dev.loc[model, task]:.1f}" for task in tasks] for model in models]
 
 
 def test_the_readme_and_the_card_say_what_was_measured():
