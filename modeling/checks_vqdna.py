@@ -61,15 +61,10 @@ def check_nucleotide_ids(module: nn.Module, ids: torch.Tensor, attention_mask: t
     if attention_mask is not None:
         ids = ids.masked_fill(attention_mask == 0, PAD_NUCLEOTIDE_ID)
     if (wrong := _outside(ids, NUM_NUCLEOTIDE_IDS)) is not None:
-        raise ValueError(unknown_nucleotide_id(wrong))
-
-
-def unknown_nucleotide_id(value: int) -> str:
-    """What is said of a nucleotide id that there is not."""
-    return (
-        f"nucleotide_ids hold {value}, but they are 0-3 for A, C, G, T; 4 unknown; 5 masked; 6 [CLS]; 7 [SEP]; 8 "
-        "[PAD]. Make them of letters with the tokenizer (return_nucleotide_ids=True); ids of tokens are input_ids."
-    )
+        raise ValueError(
+            f"nucleotide_ids hold {wrong}, but they are 0-3 for A, C, G, T; 4 unknown; 5 masked; 6 [CLS]; 7 [SEP]; 8 "
+            "[PAD]. Make them of letters with the tokenizer (return_nucleotide_ids=True); ids of tokens are input_ids."
+        )
 
 
 def check_input_ids(module: nn.Module, ids: torch.Tensor, vocab_size: int):
@@ -253,7 +248,6 @@ __all__ = [
     "check_whole_numbers",
     "is_recorded",
     "may_look",
-    "unknown_nucleotide_id",
     "usable_positions",
     "wanted_outputs",
 ]

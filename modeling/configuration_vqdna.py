@@ -317,8 +317,27 @@ class VQDNACodecConfig(PreTrainedConfig):
         return 2 * self.halo + 1
 
 
+class EncoderSizesMixin:
+    """Sizes of a configuration whose `encoder_config` has them."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the encoder."""
+        return self.encoder_config.hidden_size
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of the encoder."""
+        return self.encoder_config.num_hidden_layers
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Attention heads of the encoder."""
+        return self.encoder_config.num_attention_heads
+
+
 @strict
-class VQDNAConfig(LabelledConfigMixin, PreTrainedConfig):
+class VQDNAConfig(EncoderSizesMixin, LabelledConfigMixin, PreTrainedConfig):
     r"""
     Configuration of [`VQDNAModel`] and its heads: a frozen vocabulary, a projection, and a stock transformers encoder.
 
@@ -448,21 +467,6 @@ class VQDNAConfig(LabelledConfigMixin, PreTrainedConfig):
         pad = getattr(encoder, "pad_token_id", None)
         if pad is not None and not 0 <= pad < vocab_size:
             raise ValueError(f"encoder_config.pad_token_id={pad} is outside its vocab_size={vocab_size}; use 0.")
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the encoder."""
-        return self.encoder_config.hidden_size
-
-    @property
-    def num_hidden_layers(self) -> int:
-        """Layers of the encoder."""
-        return self.encoder_config.num_hidden_layers
-
-    @property
-    def num_attention_heads(self) -> int:
-        """Attention heads of the encoder."""
-        return self.encoder_config.num_attention_heads
 
     @property
     def vocab_size(self) -> int:

@@ -97,10 +97,13 @@ class VQDNAConvEncoderModel(VQDNAInitializationMixin, ModernBertModel):
 
 
 def encoder_of(config: PreTrainedConfig) -> PreTrainedModel:
-    """A new encoder of a configuration: this module's, or a stock one."""
+    """A new encoder of a configuration: this module's, or a stock one without its pooler."""
     if config.model_type == VQDNAConvEncoderConfig.model_type:
         return VQDNAConvEncoderModel._from_config(config)
-    return AutoModel.from_config(config)
+    encoder = AutoModel.from_config(config)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
+    return encoder
 
 
 AutoModel.register(VQDNAConvEncoderConfig, VQDNAConvEncoderModel, exist_ok=True)

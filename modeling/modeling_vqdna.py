@@ -434,8 +434,6 @@ class VQDNAModel(VQDNAPreTrainedModel):
         self.input_norm = nn.LayerNorm(config.codec_config.codebook_dim)
         self.projection = VQDNAProjection(config.codec_config.codebook_dim, config.hidden_size)
         self.encoder = encoder_of(config.encoder_config)
-        if getattr(self.encoder, "pooler", None) is not None:
-            self.encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
         self.set_codec_frozen(config.freeze_codec)
         self.post_init()
 

@@ -19,16 +19,16 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .checks_vqdna import check_label_shape, check_nucleotide_ids, is_recorded, unknown_nucleotide_id
+from .checks_vqdna import check_label_shape, check_nucleotide_ids, is_recorded
 from .configuration_vqdna import VQDNACodecConfig
 from .encoding_vqdna import PackedEncoder, encode_sequences
 from .files_vqdna import share_weights
 from .initialization_vqdna import VQDNAInitializationMixin, float32_weights
 from .nucleotides_vqdna import (
     MASK_NUCLEOTIDE_ID,
-    NUM_NUCLEOTIDE_IDS,
     PAD_NUCLEOTIDE_ID,
     UNKNOWN_ID,
+    check_nucleotides,
     context_keys,
     mask_bases,
     sequence_mask,
@@ -445,11 +445,13 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             One `np.ndarray` of `int64` and shape `(length, levels)` per sequence.
 
         Raises:
-            ValueError: no such precision, pieces of no base, or an id that means nothing.
+            ValueError: no such precision, pieces of no base, or an id that means nothing; names it and its place.
         """
         _check_chunk_length(chunk_length)
-        for sequence in sequences:
-            _check_bases(sequence)
+        # other values would be turned into bytes, 256 into the base A
+        sequences = [
+            check_nucleotides(ids, f"sequence {number}", PAD_NUCLEOTIDE_ID) for number, ids in enumerate(sequences)
+        ]
         encoder = PackedEncoder(self, precision, network, batch_bases)
         return encode_sequences(encoder, sequences, self.device, chunk_length)
 
@@ -508,22 +510,6 @@ def _check_chunk_length(chunk_length: int):
     # a negative one would cut a sequence into no pieces at all, and leave every code 0
     if chunk_length < 1:
         raise ValueError(f"chunk_length={chunk_length} must be at least 1 base; leave it out for the default.")
-
-
-def _check_bases(sequence: np.ndarray):
-    # other values would be turned into bytes, 256 into the base A
-    if not isinstance(sequence, np.ndarray) or sequence.ndim != 1:
-        raise ValueError(
-            f"A sequence is a {type(sequence).__name__} of shape {np.shape(sequence)}, but nucleotide ids are a "
-            "one-dimensional NumPy array."
-        )
-    if not len(sequence):
-        return
-    if not np.issubdtype(sequence.dtype, np.integer):
-        raise ValueError(f"nucleotide_ids are {sequence.dtype}, but ids are whole numbers: give an array of np.uint8.")
-    low, high = int(sequence.min()), int(sequence.max())
-    if low < 0 or high >= NUM_NUCLEOTIDE_IDS:
-        raise ValueError(unknown_nucleotide_id(low if low < 0 else high))
 
 
 __all__ = ["VQDNACodecModel", "VQDNACodecOutput", "VQDNACodecPreTrainedModel"]

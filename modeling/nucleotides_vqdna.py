@@ -176,12 +176,15 @@ def _hint(value) -> str:
     return ""
 
 
-def check_nucleotides(sequence: np.ndarray, where: str = "the sequence") -> np.ndarray:
+def check_nucleotides(
+    sequence: np.ndarray, where: str = "the sequence", highest: int = MASK_NUCLEOTIDE_ID
+) -> np.ndarray:
     """Refuse what are no nucleotide ids of bases, masked ones included (0-5).
 
     Args:
         sequence: integers, shape `(length,)`.
         where: how an error message names the sequence.
+        highest: the last id that may stand there; `PAD_NUCLEOTIDE_ID` allows what lies outside the bases too.
 
     Returns:
         The ids as an array.
@@ -193,10 +196,10 @@ def check_nucleotides(sequence: np.ndarray, where: str = "the sequence") -> np.n
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
         raise ValueError(
             f"{where} is {reprlib.repr(sequence)}, but nucleotide ids are a one-dimensional array of whole numbers, 0 "
-            "to 5 (strings go to the tokenizer itself)."
+            f"to {highest} (strings go to the tokenizer itself)."
         )
-    if ids.size and (ids.min() < 0 or ids.max() > MASK_NUCLEOTIDE_ID):
-        position = int(np.flatnonzero((ids < 0) | (ids > MASK_NUCLEOTIDE_ID))[0])
+    if ids.size and (ids.min() < 0 or ids.max() > highest):
+        position = int(np.flatnonzero((ids < 0) | (ids > highest))[0])
         raise ValueError(
             f"{where} has {ids[position]} at position {position} (0-based), which is no nucleotide id of a base: 0-3 "
             "are A, C, G and T, 4 is unknown, 5 masked."

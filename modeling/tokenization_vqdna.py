@@ -277,66 +277,6 @@ def own_special_tokens(settings: dict) -> dict:
     return kept | SPECIAL_ROLES
 
 
-class GuardedTokenizer(PreTrainedTokenizer):
-    """A tokenizer that gives `input_ids` or `nucleotide_ids`, with its own special tokens alone."""
-
-    _nucleotides = False
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *init_inputs, **kwargs):
-        """As `PreTrainedTokenizer.from_pretrained`; special tokens that a file has otherwise are put right.
-
-        Raises:
-            ValueError: as the class, or another special token is asked for.
-        """
-        for name, value in kwargs.items():
-            if is_other_special_token(name, value):
-                refuse_special_token(name, value)
-        return super().from_pretrained(pretrained_model_name_or_path, *init_inputs, **kwargs)
-
-    def __setattr__(self, name: str, value):
-        role = name.removesuffix("s").removesuffix("_id") if name.endswith(("_id", "_ids")) else name
-        if role in (*self.SPECIAL_TOKENS_ATTRIBUTES, *_FURTHER, "added_tokens_decoder"):
-            token = SPECIAL_TOKENS[value] if role != name and value in range(NUM_SPECIAL_TOKENS) else value
-            if is_other_special_token(role, token):
-                refuse_special_token(role, value)
-            return  # as it is already
-        allowed, what = _SETTINGS.get(name, (None, None))
-        if allowed is not None and not allowed(value):
-            raise ValueError(f"{name}={value!r} cannot be: it is {what}.")
-        if name == "model_input_names":
-            value = self._input_names(value)
-        super().__setattr__(name, value)
-
-    def __getattr__(self, name: str):
-        if name.removesuffix("_id") in SPECIAL_ROLES and name.endswith("_id"):
-            # subtle: the codes' ids also beside nucleotide ids: Trainer writes them into the model's configuration
-            return SPECIAL_TOKENS.index(SPECIAL_ROLES[name.removesuffix("_id")])
-        return super().__getattr__(name)
-
-    def add_special_tokens(self, special_tokens_dict: dict, replace_extra_special_tokens: bool = True) -> int:
-        """Accept the special tokens there are, which adds none.
-
-        Raises:
-            ValueError: any other; nothing is changed.
-        """
-        for name, value in (special_tokens_dict or {}).items():
-            if name not in self.SPECIAL_TOKENS_ATTRIBUTES or is_other_special_token(name, value):
-                if name not in ("extra_special_tokens", "additional_special_tokens") or value:
-                    refuse_special_token(name, value)
-        return 0
-
-    def _input_names(self, names: list[str]) -> list[str]:
-        """The model's inputs, of which the ids come first."""
-        names = list(names)
-        if names[:1] not in ([INPUT_NAMES[0]], [INPUT_NAMES[1]]):
-            raise ValueError(
-                f"model_input_names={names!r} must begin with {' or '.join(INPUT_NAMES)}, which return_nucleotide_ids "
-                "chooses."
-            )
-        return [INPUT_NAMES[self._nucleotides], *names[1:]]
-
-
 @dataclass(frozen=True)
 class Cutting:
     """How rows are cut, in the words of transformers.
@@ -513,7 +453,7 @@ def _check_container(name: str, value):
     raise ValueError(f"`{name}` is a {type(value).__name__}, but a string or a list of strings is needed: {remedy}.")
 
 
-class VQDNATokenizer(GuardedTokenizer):
+class VQDNATokenizer(PreTrainedTokenizer):
     r"""
     A DNA string to code ids, through the learned vocabulary.
 
@@ -555,6 +495,7 @@ class VQDNATokenizer(GuardedTokenizer):
 
     vocab_files_names = VOCAB_FILES_NAMES
     model_input_names = ["input_ids", "attention_mask"]
+    _nucleotides = False
 
     def __init__(
         self,
@@ -603,6 +544,54 @@ class VQDNATokenizer(GuardedTokenizer):
     def return_nucleotide_ids(self, value: bool):
         self._nucleotides = value
         self.model_input_names = self.model_input_names  # whose first name it decides
+
+    # settings
+
+    # transformers accepts any value of a setting, and any special token, at any time. Here the vocabulary is learned:
+    # a token that is added has no code, and a tokenizer saved with one would never load again. So each is refused
+    # where it is given, to the constructor, to `from_pretrained` or by an assignment, and a refusal changes nothing.
+
+    def __setattr__(self, name: str, value):
+        role = name.removesuffix("s").removesuffix("_id") if name.endswith(("_id", "_ids")) else name
+        if role in (*self.SPECIAL_TOKENS_ATTRIBUTES, *_FURTHER, "added_tokens_decoder"):
+            token = SPECIAL_TOKENS[value] if role != name and value in range(NUM_SPECIAL_TOKENS) else value
+            if is_other_special_token(role, token):
+                refuse_special_token(role, value)
+            return  # as it is already
+        allowed, what = _SETTINGS.get(name, (None, None))
+        if allowed is not None and not allowed(value):
+            raise ValueError(f"{name}={value!r} cannot be: it is {what}.")
+        if name == "model_input_names":
+            value = self._input_names(value)
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str):
+        if name.removesuffix("_id") in SPECIAL_ROLES and name.endswith("_id"):
+            # subtle: the codes' ids also beside nucleotide ids: Trainer writes them into the model's configuration
+            return SPECIAL_TOKENS.index(SPECIAL_ROLES[name.removesuffix("_id")])
+        return super().__getattr__(name)
+
+    def add_special_tokens(self, special_tokens_dict: dict, replace_extra_special_tokens: bool = True) -> int:
+        """Accept the special tokens there are, which adds none.
+
+        Raises:
+            ValueError: any other; nothing is changed.
+        """
+        for name, value in (special_tokens_dict or {}).items():
+            if name not in self.SPECIAL_TOKENS_ATTRIBUTES or is_other_special_token(name, value):
+                if name not in ("extra_special_tokens", "additional_special_tokens") or value:
+                    refuse_special_token(name, value)
+        return 0
+
+    def _input_names(self, names: list[str]) -> list[str]:
+        """The model's inputs, of which the ids come first."""
+        names = list(names)
+        if names[:1] not in ([INPUT_NAMES[0]], [INPUT_NAMES[1]]):
+            raise ValueError(
+                f"model_input_names={names!r} must begin with {' or '.join(INPUT_NAMES)}, which return_nucleotide_ids "
+                "chooses."
+            )
+        return [INPUT_NAMES[self._nucleotides], *names[1:]]
 
     # vocabulary
 
@@ -927,6 +916,18 @@ class VQDNATokenizer(GuardedTokenizer):
     # files
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *init_inputs, **kwargs):
+        """As `PreTrainedTokenizer.from_pretrained`; special tokens that a file has otherwise are put right.
+
+        Raises:
+            ValueError: as the class, or another special token is asked for.
+        """
+        for name, value in kwargs.items():
+            if is_other_special_token(name, value):
+                refuse_special_token(name, value)
+        return super().from_pretrained(pretrained_model_name_or_path, *init_inputs, **kwargs)
+
+    @classmethod
     def _from_pretrained(cls, resolved_vocab_files: dict, *args, **kwargs):
         # subtle: files that `tokenizer_config.json` names would be read instead, wherever they are
         own = {name: resolved_vocab_files.get(name) for name in VOCAB_FILES_NAMES}
@@ -996,7 +997,6 @@ __all__ = [
     "VOCAB_FILES_NAMES",
     "CodeVocabulary",
     "Cutting",
-    "GuardedTokenizer",
     "VQDNATokenizer",
     "as_rows",
     "is_whole",

@@ -49,7 +49,7 @@ def test_the_codec_refuses_nucleotide_ids_that_mean_nothing(value, message):
         with pytest.raises(ValueError, match=f"^nucleotide_ids {message}"):
             read(with_one(value))
     sequences = [np.zeros(4, dtype=np.uint8), with_one(value)[1].numpy()]
-    with pytest.raises(ValueError, match="^nucleotide_ids (hold|are float32)"):
+    with pytest.raises(ValueError, match="^sequence 1 (has|is) "):
         codec.encode_sequences(sequences)
     # a sequence that is too short to be read at all is still no reason to fail
     assert [len(codes) for codes in codec.encode_sequences([sequences[0], np.zeros(0, dtype=np.uint8)])] == [4, 0]

@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, Seque
 from transformers.utils import can_return_tuple
 
 from ..modeling.checks_vqdna import check_length, wanted_outputs
-from ..modeling.configuration_vqdna import POOLINGS, config_of_encoder, encoder_config_from_preset
+from ..modeling.configuration_vqdna import POOLINGS, EncoderSizesMixin, config_of_encoder, encoder_config_from_preset
 from ..modeling.fields_vqdna import (
     MAX_BINS,
     PROBLEM_TYPES,
@@ -42,7 +42,7 @@ from ..modeling.modeling_vqdna import (
 
 
 @strict
-class TokenEncoderConfig(LabelledConfigMixin, PreTrainedConfig):
+class TokenEncoderConfig(EncoderSizesMixin, LabelledConfigMixin, PreTrainedConfig):
     r"""
     Configuration of [`TokenEncoderModel`] and its heads.
 
@@ -115,21 +115,6 @@ class TokenEncoderConfig(LabelledConfigMixin, PreTrainedConfig):
             if value is None or not 0 <= value < self.vocab_size:
                 raise ValueError(f"{name}={value} is no id of a vocabulary of {self.vocab_size} tokens.")
 
-    @property
-    def hidden_size(self) -> int:
-        """Width of the encoder."""
-        return self.encoder_config.hidden_size
-
-    @property
-    def num_hidden_layers(self) -> int:
-        """Layers of the encoder."""
-        return self.encoder_config.num_hidden_layers
-
-    @property
-    def num_attention_heads(self) -> int:
-        """Attention heads of the encoder."""
-        return self.encoder_config.num_attention_heads
-
 
 class TokenEncoderPreTrainedModel(VQDNAInitializationMixin, PreTrainedModel):
     """Weight initialization, loading and the capability sheet."""
@@ -161,8 +146,6 @@ class TokenEncoderModel(TokenEncoderPreTrainedModel):
     def __init__(self, config: TokenEncoderConfig):
         super().__init__(config)
         self.encoder = encoder_of(config.encoder_config)
-        if getattr(self.encoder, "pooler", None) is not None:
-            self.encoder.pooler = None  # BERT's: nothing reads it, so that no gradient would ever reach it
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
