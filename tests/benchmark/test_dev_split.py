@@ -10,7 +10,7 @@ import pytest
 from tiny_benchmark import MODELS, write_benchmark
 
 import vqdna_hf.benchmark.benchmark as command
-import vqdna_hf.tasks.load_catalogue as benchmark_data
+import vqdna_hf.benchmark.run.tasks as benchmark_tasks
 from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
 from vqdna_hf.benchmark.run.tasks import CARVED, load_tasks
 from vqdna_hf.benchmark.spec.specification import read_specification
@@ -34,7 +34,7 @@ def files(tmp_path, monkeypatch):
     (directory / "train.csv").write_text("\n".join([lines[0], *map(str.lower, lines[1:]), *more]) + "\n")
     (directory / "test.csv").write_text((tmp_path / "levels" / "test.csv").read_text())
     task = dataclasses.replace(get_task("eep/k562"), counts={"train": 80, "test": 20}, file_counts={})
-    monkeypatch.setattr(benchmark_data, "get_task", lambda name: task)
+    monkeypatch.setattr(benchmark_tasks, "get_task", lambda name: task)
     tasks = ["eep/k562", {"name": "own", "data": str(directory)}]
     return directory, write_benchmark(
         tmp_path, tasks=tasks, data_dir=str(tmp_path / "data"), modes={"full": {"epochs": 1}}, **CHANGES
@@ -51,7 +51,7 @@ def test_one_dev_split_for_all_who_read_a_task(files, caplog):
         for name in ("eep/k562", "own"):
             assert [sequence.upper() for sequence in getattr(tasks[name], split).sequences] == wanted
     assert 0 < len(splits["dev"]) < 20
-    assert (tasks["eep/k562"].carved, tasks["own"].carved) == (CARVED, None)
+    assert (tasks["eep/k562"].dev_split, tasks["own"].dev_split) == (CARVED, None)
     assert "eep/k562: there is no dev split" in caplog.text
     assert caplog.text.count("add a dev file") == caplog.text.count("there is no dev split")
 

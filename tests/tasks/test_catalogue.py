@@ -16,7 +16,7 @@ from datasets import ClassLabel
 from vqdna_hf.cli import main
 from vqdna_hf.metrics import compute_scores, evaluate_module_path
 from vqdna_hf.tasks import TaskDataError, get_task, list_species, list_tasks, load_task
-from vqdna_hf.tasks import load_catalogue as benchmark_module
+from vqdna_hf.tasks import load as loading
 from vqdna_hf.tasks.table import TasksArguments, tasks
 
 
@@ -43,7 +43,7 @@ def small_task(monkeypatch):
         counts = {split: len(rows) for split, rows in ROWS.items()}
         return dataclasses.replace(get_task(name), counts=counts, file_counts=counts)
 
-    monkeypatch.setattr(benchmark_module, "get_task", small)
+    monkeypatch.setattr(loading, "get_task", small)
 
 
 # the catalogue
@@ -181,7 +181,7 @@ def test_other_counts_and_missing_splits_are_an_error_or_a_warning(tmp_path, cap
 
 def test_the_published_covid_files_pass_though_the_paper_has_other_counts(tmp_path, monkeypatch):
     task = dataclasses.replace(get_task("virus/covid"), counts={"test": 7}, file_counts={"test": 9})
-    monkeypatch.setattr(benchmark_module, "get_task", lambda name: task)
+    monkeypatch.setattr(loading, "get_task", lambda name: task)
     write_splits(tmp_path / "virus/covid", {"test": [("ACGT", label) for label in range(9)]})
     assert len(load_task("virus/covid", tmp_path)["test"]) == 9
 
@@ -269,7 +269,7 @@ def test_the_order_of_the_classes_is_read_off_a_motif(data_dir, name, pattern, w
 def test_strings_count_in_64_bits_where_32_do_not_suffice(tmp_path, small_task, monkeypatch):
     write_splits(tmp_path / "tf/0")
     whole = load_task("tf/0", tmp_path)
-    monkeypatch.setattr("vqdna_hf.tasks.load._MOST_BASES", 5)
+    monkeypatch.setattr("vqdna_hf.tasks.memory_datasets._MOST_BASES", 5)
     wide = load_task("tf/0", tmp_path)
     assert (whole["train"].features["sequence"].dtype, wide["train"].features["sequence"].dtype) == (
         "string",

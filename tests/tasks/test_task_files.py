@@ -14,9 +14,9 @@ from datasets import Features, LargeList, List, Value
 
 from vqdna_hf import cli
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
-from vqdna_hf.tasks import TaskDataError, load_task_files
-from vqdna_hf.tasks import load as tasks
-from vqdna_hf.tasks.files import find_split, read_table
+from vqdna_hf.tasks import TaskDataError, load_task_files, memory_datasets
+from vqdna_hf.tasks.rows import Split
+from vqdna_hf.tasks.split_files import find_split, read_table
 
 
 GOOD = b"sequence,label\nACGT,0\nACGG,1\nAAAA,0\n"
@@ -284,7 +284,7 @@ def test_what_is_no_file_is_refused_without_waiting(task, tmp_path, capsys):
 def test_lists_count_in_64_bits_where_32_do_not_suffice(task, monkeypatch):
     whole, _ = load_task_files(task())
     assert isinstance(whole["train"].features["nucleotide_ids"], List)
-    monkeypatch.setattr(tasks, "_MOST_BASES", 11)
+    monkeypatch.setattr(memory_datasets, "_MOST_BASES", 11)
     wide, info = load_task_files(task())
     assert isinstance(wide["dev"].features["nucleotide_ids"], LargeList)
     assert {split: rows.to_dict() for split, rows in wide.items()} == {
@@ -296,15 +296,17 @@ def test_lists_count_in_64_bits_where_32_do_not_suffice(task, monkeypatch):
 
 
 def test_the_bound_is_that_of_32_bits():
-    assert isinstance(tasks.list_feature(2**31 - 1), List) and isinstance(tasks.list_feature(2**31), LargeList)
+    assert isinstance(memory_datasets.list_feature(2**31 - 1), List) and isinstance(
+        memory_datasets.list_feature(2**31), LargeList
+    )
 
 
 @pytest.mark.slow
 def test_more_bases_than_32_bits_can_count():
     # one array many times: the column is the only copy
     sequence = np.tile(np.arange(4, dtype=np.uint8), 1 << 25)
-    features = Features({"nucleotide_ids": tasks.list_feature(17 * sequence.size), "labels": Value("int64")})
-    rows = tasks._to_dataset([sequence] * 17, np.arange(17.0), features).with_format("numpy")
+    features = Features({"nucleotide_ids": memory_datasets.list_feature(17 * sequence.size), "labels": Value("int64")})
+    rows = memory_datasets._ids_dataset(Split([sequence] * 17, np.arange(17.0)), features).with_format("numpy")
     for row in (0, 15, 16):
         assert rows[row]["labels"] == row
         np.testing.assert_array_equal(rows[row]["nucleotide_ids"][-8:], [0, 1, 2, 3] * 2)

@@ -16,7 +16,7 @@ from ..arguments.analysis import BenchmarkArguments
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..runs.files import write_json
 from ..runs.versions import package_versions
-from ..tasks.load import MULTI_LABEL
+from ..tasks.rows import MULTI_LABEL
 from ..training.encoded_sequences import encode_sequences
 from .run.ablations import (
     RECORD_FIELDS,

@@ -23,7 +23,8 @@ from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import read_json
 from ..tasks import TaskInfo, load_task_files
-from ..tasks.load import MULTI_LABEL, REGRESSION, SPLITS
+from ..tasks.rows import MULTI_LABEL, REGRESSION
+from ..tasks.split_files import SPLITS
 from .simulation import write_task
 from .steps import prepare_output, print_and_keep, reloaded_accuracy, run
 

@@ -1,8 +1,8 @@
 """Downstream tasks: the paper's catalogue, task files, splits, audits."""
 
 from .catalogue import Species, Task, get_task, list_species, list_tasks
-from .load import TaskDataError, TaskInfo, load_task_files
-from .load_catalogue import load_task
+from .load import TaskInfo, load_task, load_task_files
+from .split_files import TaskDataError
 
 
 __all__ = [

@@ -7,7 +7,6 @@ reverse complement is always counted apart from an exact copy.
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,11 @@ from ..data.strands import other_strand
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 from ..runs.files import write_json
-from . import get_task, list_tasks, load_task, load_task_files
+from .catalogue import list_tasks
 from .kmers import share_kmers
-from .load import REGRESSION, SPLITS
-from .load_catalogue import find_directory
+from .load import find_directory, find_task, read_task
+from .rows import REGRESSION, Split
+from .split_files import SPLITS
 
 
 logger = logging.getLogger(__name__)
@@ -33,16 +33,8 @@ logger = logging.getLogger(__name__)
 _PAIRS = (("test", "train"), ("dev", "train"), ("test", "dev"))
 
 
-@dataclass
-class Rows:
-    """The sequences of a split, in upper case, and their labels, shape `(rows,)`."""
-
-    sequences: list[str]
-    labels: np.ndarray
-
-
-def read_splits(splits: Mapping[str, Mapping]) -> dict[str, Rows]:
-    """The rows of a `DatasetDict` of `sequence` and `label`.
+def read_splits(splits: Mapping[str, Mapping]) -> dict[str, Split]:
+    """The rows of a `DatasetDict` of `sequence` and `label`, in upper case.
 
     Raises:
         ValueError: a split but `train`, `dev` and `test`; no rows; several labels a row.
@@ -60,7 +52,7 @@ def read_splits(splits: Mapping[str, Mapping]) -> dict[str, Rows]:
                     f"{split} has {len(sequences)} sequences and labels of shape {labels.shape}, but one label a row "
                     "is needed."
                 )
-            found[split] = Rows(sequences, labels)
+            found[split] = Split(sequences, labels)
     return found
 
 
@@ -72,7 +64,7 @@ def _either_strand(sequence: str) -> str:
 # copies
 
 
-def count_copies(rows: dict[str, Rows]) -> dict[str, dict[str, dict[str, int]]]:
+def count_copies(rows: dict[str, Split]) -> dict[str, dict[str, dict[str, int]]]:
     """Copies within each split and across splits.
 
     Returns:
@@ -98,7 +90,7 @@ def count_copies(rows: dict[str, Rows]) -> dict[str, dict[str, dict[str, int]]]:
     return {"within": within, "across": across}
 
 
-def count_contradictions(rows: dict[str, Rows]) -> dict:
+def count_contradictions(rows: dict[str, Split]) -> dict:
     """Sequences that occur with different labels.
 
     Returns:
@@ -112,7 +104,7 @@ def count_contradictions(rows: dict[str, Rows]) -> dict:
     return {"within": within, "sequences": len(exact), "rows": total, "reverse_complement": len(by_strand)}
 
 
-def _contradictory(rows: dict[str, Rows], name) -> set[str]:
+def _contradictory(rows: dict[str, Split], name) -> set[str]:
     """The names of sequences (as `name` gives them) that have more than one label."""
     labels: dict[str, float] = {}
     found = set()
@@ -148,7 +140,7 @@ def clean_test_rows(splits: Mapping[str, Mapping], kmer: int | None = None) -> n
     return clean
 
 
-def _deduplicated(rows: dict[str, Rows]) -> np.ndarray:
+def _deduplicated(rows: dict[str, Split]) -> np.ndarray:
     seen = {_either_strand(s) for split in ("train", "dev") if split in rows for s in rows[split].sequences}
     seen |= _contradictory({"test": rows["test"]}, _either_strand)
     clean = np.zeros(len(rows["test"].sequences), dtype=bool)
@@ -161,13 +153,13 @@ def _deduplicated(rows: dict[str, Rows]) -> np.ndarray:
 # overlap and shortcuts
 
 
-def find_overlap(rows: dict[str, Rows], kmer: int) -> dict[str, np.ndarray]:
+def find_overlap(rows: dict[str, Split], kmer: int) -> dict[str, np.ndarray]:
     """Which rows of dev and test have a k-mer in common with train, on either strand; `{}` without train."""
     splits = [split for split in ("dev", "test") if split in rows and "train" in rows]
     return {split: share_kmers(rows[split].sequences, rows["train"].sequences, kmer) for split in splits}
 
 
-def shortcut_scores(rows: dict[str, Rows], metric: str, problem_type: str) -> dict[str, float]:
+def shortcut_scores(rows: dict[str, Split], metric: str, problem_type: str) -> dict[str, float]:
     """Scores on test of predictors that cannot read a sequence, fitted on train; `{}` without either split.
 
     `majority` gives every row the same answer. `length` and `composition` are a logistic regression (ridge, for a
@@ -295,31 +287,13 @@ def audit(arguments: AuditArguments) -> list[dict]:
         )
     reports = []
     for name in names:
-        splits, metric, problem_type = _load(name, arguments.data_dir)
-        reports.append(audit_task(splits, metric, problem_type, arguments.kmer, name))
+        task = read_task(find_task(name, arguments.data_dir), arguments.data_dir, check="warn")
+        splits = {
+            split: {"sequence": rows.sequences, "label": rows.labels.tolist()} for split, rows in task.splits.items()
+        }
+        reports.append(audit_task(splits, task.metric, task.problem_type, arguments.kmer, name))
         print(format_report(reports[-1]))
     if arguments.output:
         write_json(Path(arguments.output), reports, indent=1)
         logger.info("The reports, with the numbers of the clean test rows, are in %s", arguments.output)
     return reports
-
-
-def _load(name: str, data_dir: str | None) -> tuple[Mapping, str, str]:
-    """A task of the catalogue, or any directory of train, dev and test files."""
-    try:
-        task = get_task(name)
-    except ValueError:
-        directory = Path(data_dir or "") / name
-        if not directory.is_dir():
-            raise
-        return _load_directory(directory)
-    return load_task(task.name, data_dir, check="warn"), task.metric, task.problem_type
-
-
-def _load_directory(directory: Path) -> tuple[Mapping, str, str]:
-    dataset, info = load_task_files(directory)
-    splits = {
-        split: {"sequence": [ids_to_bases(ids) for ids in part["nucleotide_ids"]], "label": part["labels"]}
-        for split, part in dataset.items()
-    }
-    return splits, "spearman" if info.problem_type == REGRESSION else "mcc", info.problem_type

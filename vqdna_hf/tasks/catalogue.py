@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ..runs.files import read_json
-from .load import REGRESSION, SINGLE_LABEL
+from .rows import REGRESSION, SINGLE_LABEL
 
 
 # beside a task's files, where the task was made here: its classes and how it was made

@@ -1,61 +1,153 @@
-"""Downstream tasks from files: `train`, `dev` and `test` tables of sequences and labels, checked row by row.
+"""Downstream tasks as rows: from the paper's catalogue, or from a directory of `train`, `dev` and `test` tables.
 
 The files are those of the GUE benchmark: CSV with the columns `sequence` and `label`. A wrong row is an error that
 names the file, the row and the value; nothing is dropped or repaired in silence. Rows are counted from 1, without the
 header.
+
+`read_task` gives what the commands use, `load_task` and `load_task_files` a `DatasetDict`.
 """
 
 import hashlib
 import logging
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from datasets import Dataset, DatasetDict, DatasetInfo, Features, LargeList, List, Value
+from datasets import DatasetDict, load_dataset
 
-from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 
-from .files import SPLITS, TaskDataError, find_splits, read_table
+from .catalogue import Task, class_names, get_task, own_classes
+from .memory_datasets import ids_datasets, text_datasets
+from .rows import (
+    PROBLEM_TYPES,
+    REGRESSION,
+    SINGLE_LABEL,
+    Split,
+    check_float32,
+    check_labels,
+    infer_problem,
+    parse_labels,
+    sequence_ids,
+)
+from .split_files import SPLITS, TaskDataError, check_columns, find_split, find_splits, read_table
 
 
 logger = logging.getLogger(__name__)
 
-SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+CHECKS = ("error", "warn")
 # one sequence in this many goes to a dev split that is carved out of train
 _CARVE = 10
 # rows of a carved dev split below which it is said that it decides little
 _FEW = 20
-# classes are exact in 64-bit floating point up to here
-_MOST_CLASSES = 2**53
-_MOST_BASES = 2**31 - 1
-# what `float` takes and nobody means, as 0_1 and digits of other scripts, is no number here
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-_NO_NUMBER = re.compile(r"\s*[+-]?(nan|inf|infinity)\s*", re.IGNORECASE)
-_LABEL_TYPES = {SINGLE_LABEL: Value("int64"), REGRESSION: Value("float32"), MULTI_LABEL: List(Value("float32"))}
 
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What a task's files say about it.
+    """What is known of a task.
 
     Attributes:
-        name: the name of the directory, or the one given.
+        name: the catalogue's, the name of the directory, or the one given.
         problem_type: as in transformers' configs.
         num_labels: classes, labels a row, or 1 for a regression.
         counts: rows of each split.
         sequence_lengths: shortest, median and longest sequence of all splits, in bases.
+        family: the paper's abbreviation (see `Task`), or "own".
+        metric: what it is scored by.
+        classes: names of labels 0, 1, ..., where they are known.
+        carved: whether dev was taken from train (`carve_dev`).
     """
 
     name: str
     problem_type: str
     num_labels: int
-    counts: dict[str, int]
+    counts: dict[str, int] = field(hash=False)
     sequence_lengths: tuple[int, int, int]
+    family: str = "own"
+    metric: str = "mcc"
+    classes: tuple[str, ...] = ()
+    carved: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTask(TaskInfo):
+    """A task with its rows, wherever they are from.
+
+    Attributes:
+        splits: `train`, `dev` and `test`, as far as the task has them.
+    """
+
+    splits: dict[str, Split] = field(hash=False, repr=False)
+
+    @classmethod
+    def of(cls, splits: dict[str, Split], name: str, problem_type: str, num_labels: int, **facts) -> "LoadedTask":
+        """A task of these rows; `facts` are further fields of `TaskInfo`."""
+        return cls(name, problem_type, num_labels, *_measure(splits), **facts, splits=splits)
+
+    def missing(self) -> list[str]:
+        """The splits that the task lacks."""
+        return [split for split in SPLITS if split not in self.splits]
+
+
+def _measure(splits: dict[str, Split]) -> tuple[dict[str, int], tuple[int, int, int]]:
+    """Rows of each split, and the shortest, median and longest sequence of all."""
+    lengths = [len(sequence) for part in splits.values() for sequence in part.sequences]
+    counts = {split: len(part.sequences) for split, part in splits.items()}
+    return counts, (min(lengths), int(np.median(lengths)), max(lengths))
+
+
+# all tasks
+
+
+def find_task(name: str, data_dir: str | PathLike | None = None) -> Task | Path:
+    """A task of the catalogue, or any directory of train, dev and test files, below `data_dir` if that is given.
+
+    Raises:
+        ValueError: neither.
+    """
+    try:
+        return get_task(name)
+    except ValueError:
+        directory = Path(data_dir or "") / name
+        if directory.is_dir():
+            return directory
+        raise
+
+
+def read_task(
+    task: Task | str | PathLike,
+    data_dir: str | PathLike | None = None,
+    check: str = "error",
+    carve: bool = False,
+    name: str | None = None,
+) -> LoadedTask:
+    """The rows of a task of the catalogue, as `load_task` finds and checks them, or of a directory.
+
+    Args:
+        task: of the catalogue, or a directory as `load_task_files` takes it (see `find_task`).
+        data_dir, check: see `load_task`; of tasks of the catalogue alone.
+        carve: take a dev split from train where a task of the catalogue has none, as is done for any directory.
+        name: what to call it.
+
+    Raises:
+        TaskDataError, ValueError: as `load_task` and `load_task_files`.
+    """
+    if not isinstance(task, Task):
+        splits, info = _read_directory(Path(task), None, name)
+        # letters as all vocabularies read them
+        splits = {split: Split(list(map(ids_to_bases, part.sequences)), part.labels) for split, part in splits.items()}
+        return LoadedTask(**vars(info), splits=splits)
+    splits, task = _read_catalogue(task, data_dir, check)
+    carved = carve and "dev" not in splits and "train" in splits
+    if carved:
+        _carve(splits, name or task.name)
+    facts = {"family": task.family, "metric": task.metric, "classes": task.classes, "carved": carved}
+    return LoadedTask.of(splits, name or task.name, task.problem_type, max(len(task.classes), 1), **facts)
+
+
+# a directory of files
 
 
 def load_task_files(
@@ -84,190 +176,35 @@ def load_task_files(
             a row has more or fewer fields than the header; a sequence is empty or not DNA; a
             label is missing, not a number, not of the problem's kind, or outside the classes of train.
     """
-    directory = Path(directory)
-    if problem not in (None, *_LABEL_TYPES):
-        raise ValueError(f"problem is {problem!r}, but it must be one of {', '.join(_LABEL_TYPES)}, or None.")
+    splits, info = _read_directory(Path(directory), problem, name)
+    return ids_datasets(splits, info.problem_type), info
+
+
+def _read_directory(directory: Path, problem: str | None, name: str | None) -> tuple[dict[str, Split], TaskInfo]:
+    """The rows of a directory's files, as nucleotide ids, `uint8` arrays, and what is known of them."""
+    if problem not in (None, *PROBLEM_TYPES):
+        raise ValueError(f"problem is {problem!r}, but it must be one of {', '.join(PROBLEM_TYPES)}, or None.")
     paths = find_splits(directory)
     tables = {split: read_table(path) for split, path in paths.items() if path is not None}
     sequences = {split: sequence_ids(table["sequence"], str(paths[split])) for split, table in tables.items()}
-    labels = {split: _parse_labels(table["label"], paths[split]) for split, table in tables.items()}
-    problem = problem or _infer_problem(labels)
-    num_labels = _check_labels(labels, paths, problem)
-    if "dev" not in tables:
-        _move_dev(sequences, labels, paths["train"])
-    kind = list_feature(max(sum(ids.size for ids in rows) for rows in sequences.values()))
-    features = Features({"nucleotide_ids": kind, "labels": _LABEL_TYPES[problem]})
-    dataset = DatasetDict({split: _to_dataset(sequences[split], labels[split], features) for split in SPLITS})
-    lengths = [ids.size for split in SPLITS for ids in sequences[split]]
-    counts = {split: len(sequences[split]) for split in SPLITS}
-    spread = (min(lengths), int(np.median(lengths)), max(lengths))
-    return dataset, TaskInfo(name or directory.resolve().name, problem, num_labels, counts, spread)
-
-
-def sequence_ids(sequences: Iterable[object], where: str) -> list[np.ndarray]:
-    """Nucleotide ids of every row, `uint8` arrays of shape `(length,)`.
-
-    Args:
-        where: what holds the rows, for messages.
-
-    Raises:
-        TaskDataError: a row without a sequence, or with one that is not DNA.
-    """
-    ids = []
-    for row, sequence in enumerate(sequences, start=1):
-        if not isinstance(sequence, str) or not sequence:
-            raise TaskDataError(f"{where}, row {row}: the sequence is empty ({sequence!r}). Remove the row.")
-        try:
-            ids.append(bases_to_ids(sequence, where=f"{where}, row {row}: the sequence"))
-        except ValueError as error:
-            raise TaskDataError(_words_advice(sequence, f"{where}, row {row}") or str(error)) from None
-    return ids
-
-
-def _words_advice(sequence: str, where: str) -> str | None:
-    """What to do with a sequence that was cut into words; None for any other."""
-    words = sequence.split()
-    if len(words) < 2 or not "".join(words).isalnum():
-        return None
-    k, shown = len(words[0]), " ".join(words[:3])[:60]
-    if k > 1 and all(len(b) == k and a[1:] == b[:-1] for a, b in zip(words, words[1:])):
-        return (
-            f"{where}: the sequence has white space: it is cut into overlapping {k}-mers ({shown}), and only the "
-            "sequence itself is taken, which is the first of them and the last letter of each that follows. In "
-            "Python: `words = text.split(); sequence = words[0] + ''.join(word[-1] for word in words[1:])`. Removing "
-            f"the spaces alone would repeat each base {k} times."
-        )
-    return (
-        f"{where}: the sequence has white space: it is cut into {len(words)} words ({shown}), and only the sequence "
-        "itself is taken. If the words do not overlap, remove the spaces: `sequence = text.replace(' ', '')`."
+    labels = {split: parse_labels(table["label"], paths[split]) for split, table in tables.items()}
+    problem = problem or infer_problem(labels)
+    num_labels = check_labels(labels, paths, problem)
+    kind = np.int64 if problem == SINGLE_LABEL else np.float32
+    splits = {split: Split(sequences[split], labels[split].astype(kind)) for split in tables}
+    carved = "dev" not in splits
+    if carved:
+        _carve(splits, str(paths["train"]))
+    splits = {split: splits[split] for split in SPLITS}
+    return splits, TaskInfo(
+        name or directory.resolve().name,
+        problem,
+        num_labels,
+        *_measure(splits),
+        metric="spearman" if problem == REGRESSION else "mcc",
+        classes=() if problem == REGRESSION else class_names(directory.resolve(), num_labels),
+        carved=carved,
     )
-
-
-def _parse_labels(labels: pd.Series, path: Path) -> np.ndarray:
-    """Labels as `float64`, shape `(rows,)`, or `(rows, labels a row)` for multi-label."""
-    rows = [_parse_label(label, path, row) for row, label in enumerate(labels, start=1)]
-    width = len(rows[0])
-    for row, values in enumerate(rows, start=1):
-        if len(values) != width:
-            raise TaskDataError(
-                f"{path}, row {row}: label {labels.iloc[row - 1]!r} has {len(values)} parts, but row 1 has {width}."
-            )
-    values = np.array(rows, dtype=np.float64)
-    return values[:, 0] if width == 1 else values
-
-
-def _parse_label(label: object, path: Path, row: int) -> list[float]:
-    if isinstance(label, (list, tuple, np.ndarray)):
-        parts = list(label)
-    else:
-        parts = label.split(";") if isinstance(label, str) else [label]
-    if label is None or any(isinstance(part, str) and not part.strip() for part in parts):
-        raise TaskDataError(f"{path}, row {row}: the label is missing ({label!r}).")
-    try:
-        values = [_to_number(part) for part in parts]
-    except (TypeError, ValueError):
-        raise TaskDataError(f"{path}, row {row}: label {label!r} is not a number. {_number_advice(label)}") from None
-    if np.isnan(values).any():
-        raise TaskDataError(f"{path}, row {row}: the label is missing ({label!r}).")
-    if not np.isfinite(values).all() or not values:
-        raise TaskDataError(f"{path}, row {row}: label {label!r} is not a finite number.")
-    return values
-
-
-def _to_number(part: object) -> float:
-    if isinstance(part, str) and not (_NUMBER.fullmatch(part) or _NO_NUMBER.fullmatch(part)):
-        raise ValueError(part)
-    return float(part)
-
-
-def _number_advice(label: object) -> str:
-    text = str(label)
-    if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text):
-        return f"A decimal number has a point: {text.strip().replace(',', '.')}; several labels a row, semicolons."
-    parts = re.split(r"[\s,|/]+", text.strip(" []()"))
-    if len(parts) > 1 and all(map(_NUMBER.fullmatch, parts)):
-        return f'Several labels a row are joined by semicolons: "{";".join(parts)}".'
-    return "Number the classes 0, 1, 2, ..."
-
-
-def _infer_problem(labels: dict[str, np.ndarray]) -> str:
-    if any(values.ndim == 2 for values in labels.values()):
-        return MULTI_LABEL
-    return SINGLE_LABEL if all((values == np.rint(values)).all() for values in labels.values()) else REGRESSION
-
-
-def _check_labels(labels: dict[str, np.ndarray], paths: dict[str, Path], problem: str) -> int:
-    """Check that the labels are of the problem's kind; returns `TaskInfo.num_labels`."""
-    for split, values in labels.items():
-        shape = "several labels a row" if values.ndim == 2 else "one label a row"
-        if (values.ndim == 2) != (problem == MULTI_LABEL):
-            raise TaskDataError(f"{paths[split]} has {shape}, which does not fit {problem}.")
-    if problem == REGRESSION:
-        check_float32(labels, paths)
-        return 1
-    if problem == MULTI_LABEL:
-        return _check_multi_label(labels, paths)
-    return _check_classes(labels, paths)
-
-
-def check_float32(labels: dict[str, np.ndarray], places: dict[str, object]):
-    """Make sure that measurements are numbers in 32 bits, too, which is how they are kept.
-
-    Raises:
-        TaskDataError: names the first that is not.
-    """
-    for split, values in labels.items():
-        wrong = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
-        if wrong.size:
-            raise TaskDataError(
-                f"{places[split]}, row {wrong[0] + 1}: label {values[wrong[0]]:g} is beyond what 32 bits hold "
-                "(3.4e38). Scale the measurements."
-            )
-
-
-def _check_multi_label(labels: dict[str, np.ndarray], paths: dict[str, Path]) -> int:
-    width = labels["train"].shape[1]
-    for split, values in labels.items():
-        if values.shape[1] != width:
-            raise TaskDataError(
-                f"{paths[split]} has {values.shape[1]} labels a row, but {paths['train']} has {width}."
-            )
-        wrong = np.argwhere((values != 0) & (values != 1))
-        if wrong.size:
-            row, column = wrong[0]
-            raise TaskDataError(
-                f"{paths[split]}, row {row + 1}: part {column + 1} of the label is {values[row, column]:g}, but each "
-                "part of a multi-label row must be 0 or 1."
-            )
-    return width
-
-
-def _check_classes(labels: dict[str, np.ndarray], paths: dict[str, Path]) -> int:
-    for split, values in labels.items():
-        wrong = np.flatnonzero((values != np.rint(values)) | (values < 0) | (values > _MOST_CLASSES))
-        if wrong.size:
-            raise TaskDataError(
-                f"{paths[split]}, row {wrong[0] + 1}: label {values[wrong[0]]:g} is no class: classes are integers "
-                "from 0 up. If the labels are measurements, load the task with problem='regression'."
-            )
-    classes = np.unique(labels["train"]).astype(np.int64)
-    if classes.size < 2:
-        raise TaskDataError(f"{paths['train']} has only the label {classes[0]}; a classification needs at least two.")
-    gaps = np.flatnonzero(classes != np.arange(classes.size))
-    if gaps.size:
-        raise TaskDataError(
-            f"{paths['train']} has {classes.size} different labels up to {classes[-1]}, but none is {gaps[0]}: labels "
-            f"must be 0 to {classes.size - 1} without gaps. Renumber them; if they are measurements, load the task "
-            "with problem='regression'."
-        )
-    for split, values in labels.items():
-        wrong = np.flatnonzero(values >= classes.size)
-        if wrong.size:
-            raise TaskDataError(
-                f"{paths[split]}, row {wrong[0] + 1}: label {values[wrong[0]]:g} is outside the range of "
-                f"{paths['train']}, which has 0 to {classes.size - 1}."
-            )
-    return int(classes.size)
 
 
 def carve_dev(sequences: list[np.ndarray], where: str) -> np.ndarray:
@@ -298,44 +235,139 @@ def carve_dev(sequences: list[np.ndarray], where: str) -> np.ndarray:
     return dev
 
 
-def _move_dev(sequences: dict[str, list], labels: dict[str, np.ndarray], path: Path) -> None:
-    """Move rows of train to dev, in place."""
-    dev, rows = carve_dev(sequences["train"], str(path)), sequences["train"]
-    sequences["dev"] = [rows[i] for i in np.flatnonzero(dev)]
-    sequences["train"] = [rows[i] for i in np.flatnonzero(~dev)]
-    labels["dev"], labels["train"] = labels["train"][dev], labels["train"][~dev]
+def _carve(splits: dict[str, Split], where: str):
+    """Move rows of train to dev, in place; sequences are letters or nucleotide ids."""
+    train = splits["train"]
+    ids = [bases_to_ids(sequence) if isinstance(sequence, str) else sequence for sequence in train.sequences]
+    dev = carve_dev(ids, where)
+    splits["train"], splits["dev"] = (train.take(np.flatnonzero(rows)) for rows in (~dev, dev))
 
 
-def _to_dataset(sequences: list[np.ndarray], labels: np.ndarray, features: Features) -> Dataset:
-    kind = features.arrow_schema.field("nucleotide_ids").type
-    table = pa.table({"nucleotide_ids": to_lists(sequences, kind), "labels": pa.array(labels.tolist())})
-    return named_dataset(table, features, (*sequences, np.array([ids.size for ids in sequences]), labels))
+# the catalogue
 
 
-def named_dataset(table: pa.Table, features: Features, content: Iterable[np.ndarray | bytes]) -> Dataset:
-    """A table in memory as a `Dataset`, whose fingerprint follows from `content`."""
-    # subtle: without a name of its own, the table would be copied, several times over, to make one
-    name = hashlib.blake2b(digest_size=8)
-    for part in content:
-        name.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
-    return Dataset(table.cast(features.arrow_schema), DatasetInfo(features=features), fingerprint=name.hexdigest())
+def load_task(
+    name: str, data_dir: str | PathLike | None = None, check: str = "error", hub_repo: str | PathLike | None = None
+) -> DatasetDict:
+    """Load one of the catalogue's datasets and compare it with the catalogue.
+
+    Args:
+        name: a task's name or an alias of it, for example `"tf/0"` or `"human_tf_0"`.
+        data_dir: a folder in GUE's layout, `data_dir/tf/0/train.csv` (or `.csv.gz`, `.parquet`), or the folder above
+            it (`data_dir/GUE/tf/0`); a download of the Hub repository (`data_dir/GUE/human_tf_0`) does as well.
+            Without it, the data are fetched from the Hub. For `"species"`, `data_dir/species` or `data_dir` itself is
+            what `vqdna species-task` wrote; its `task.json` names the classes.
+        check: what happens if splits are missing or counts or classes differ from the catalogue: "error", or "warn"
+            and return what is there.
+        hub_repo: another repository, or a local copy of one, with the same configurations.
+
+    Returns:
+        `DatasetDict` of `train`, `dev` and `test`, as far as the task has them, with `sequence` (a string) and
+        `label`: `ClassLabel` with the names of the classes, or `float32` for a regression.
+
+    Raises:
+        TaskDataError: no files; a file that cannot be read; a sequence that is not DNA; a label that is none of the
+            task's; and, unless `check` is "warn", whatever else differs from the catalogue.
+        ValueError: there is no such task, it is not on the Hub, or `check` is neither "error" nor "warn".
+    """
+    splits, task = _read_catalogue(get_task(name), data_dir, check, hub_repo)
+    return text_datasets(splits, task.classes)
 
 
-def list_feature(bases: int) -> List | LargeList:
-    """The type of a column of nucleotide ids: lists count in 32 bits as long as that does for all rows together."""
-    return (List if bases <= _MOST_BASES else LargeList)(Value("uint8"))
+def _read_catalogue(
+    task: Task, data_dir: str | PathLike | None, check: str, hub_repo: str | PathLike | None = None
+) -> tuple[dict[str, Split], Task]:
+    """The checked rows of a task, and the task with the classes of these rows; see `load_task`."""
+    if check not in CHECKS:
+        raise ValueError(f"check is {check!r}, but it must be {' or '.join(map(repr, CHECKS))}.")
+    if data_dir is not None:
+        tables, origin = _read_files(task, Path(data_dir))
+        task = replace(task, classes=own_classes(origin) or task.classes)
+    else:
+        tables, origin = _read_hub(task, hub_repo)
+    for split, table in tables.items():
+        _check_rows(task, table, f"{split} of {task.name} in {origin}")
+    differences = _differences(task, tables)
+    if differences:
+        message = f"{task.name} in {origin} is not the dataset of the paper: {'; '.join(differences)}."
+        if check == "error":
+            raise TaskDataError(f"{message} Download it again, or pass check='warn' to use it as it is.")
+        logger.warning("%s", message)
+    splits = {}
+    for split, table in tables.items():
+        labels = table["label"].to_numpy()
+        # measurements are those that 32 bits hold, as in the data set
+        labels = labels.astype(np.int64) if task.classes else labels.astype(np.float32).astype(np.float64)
+        splits[split] = Split(table["sequence"].tolist(), labels)
+    return splits, task
 
 
-def string_feature(bases: int) -> Value:
-    """The same for a column of strings."""
-    return Value("string" if bases <= _MOST_BASES else "large_string")
+def find_directory(task: Task, data_dir: str | PathLike) -> Path | None:
+    """The folder of a task below `data_dir`, by any of its names, or None."""
+    names = [task.name, *([task.hub_config] if task.hub_config else []), *task.aliases]
+    if task.family == "SC" and own_classes(data_dir):
+        return Path(data_dir)
+    folders = (Path(data_dir) / above / name for above in ("", "GUE") for name in names)
+    return next((folder for folder in folders if any(find_split(folder, split) for split in SPLITS)), None)
 
 
-def to_lists(sequences: list[np.ndarray], kind: pa.DataType) -> pa.Array:
-    """Arrays of `uint8` as a column of lists, or of large lists, which count in 64 bits."""
-    wide = pa.types.is_large_list(kind)
-    offsets = np.cumsum([0, *(ids.size for ids in sequences)], dtype=np.int64)
-    array = pa.LargeListArray if wide else pa.ListArray
-    return array.from_arrays(
-        pa.array(offsets, pa.int64() if wide else pa.int32()), pa.array(np.concatenate(sequences))
-    )
+def _read_files(task: Task, data_dir: Path) -> tuple[dict[str, pd.DataFrame], str]:
+    directory = find_directory(task, data_dir)
+    if directory is None and task.family == "SC":
+        raise TaskDataError(
+            f"There is no species task in {data_dir} or {data_dir / task.name}. Draw its windows from FASTA files: "
+            f"`vqdna species-task --fasta human=PATH --fasta mouse=PATH ... --length 1000 --output "
+            f"{data_dir / task.name}`."
+        )
+    if directory is None:
+        raise TaskDataError(
+            f"There are no files of {task.name} in {data_dir}. Expected {data_dir / task.name}/train.csv, dev.csv and "
+            f"test.csv, or the same below {data_dir / 'GUE'}."
+        )
+    paths = {split: path for split in SPLITS if (path := find_split(directory, split))}
+    return {split: read_table(path) for split, path in paths.items()}, str(directory)
+
+
+def _read_hub(task: Task, hub_repo: str | PathLike | None) -> tuple[dict[str, pd.DataFrame], str]:
+    repository = hub_repo or task.hub_repo
+    if repository is None:
+        raise ValueError(f"{task.name} is not on the Hub; give its folder as data_dir. {task.note}")
+    dataset = load_dataset(str(repository), task.hub_config or task.name.replace("/", "_"))
+    dataset = {"dev" if split == "validation" else split: rows for split, rows in dataset.items()}
+    for split, rows in dataset.items():
+        check_columns(rows.column_names, f"{split} of {task.name} in {repository}")
+    return {split: dataset[split].to_pandas() for split in SPLITS if split in dataset}, str(repository)
+
+
+def _check_rows(task: Task, table: pd.DataFrame, where: str) -> None:
+    """Check every sequence and label; turns the labels into numbers, in place."""
+    sequence_ids(table["sequence"], where)
+    labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(labels)
+    if task.classes:
+        wrong |= ~np.isin(labels, np.arange(len(task.classes)))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        allowed = f"one of 0 to {len(task.classes) - 1}" if task.classes else "a number"
+        raise TaskDataError(
+            f"{where}, row {row + 1}: the label is {table['label'].iloc[row]!r}, but it must be {allowed}."
+        )
+    check_float32({"": labels}, {"": where})
+    table["label"] = labels
+
+
+def _differences(task: Task, tables: dict[str, pd.DataFrame]) -> list[str]:
+    """What differs from the catalogue, in words."""
+    found = []
+    missing = [split for split in task.counts if split not in tables]
+    if missing:
+        found.append(f"it has no {' and no '.join(missing)} split")
+    for split, table in tables.items():
+        expected = dict.fromkeys([task.counts.get(split), task.file_counts.get(split)])
+        expected = [count for count in expected if count is not None]
+        if expected and len(table) not in expected:
+            found.append(f"{split} has {len(table)} rows instead of {' or '.join(map(str, expected))}")
+        absent = [name for label, name in enumerate(task.classes) if not (table["label"] == label).any()]
+        if absent:
+            found.append(f"{split} has no row of the class {' and none of '.join(absent)}")
+    return found

@@ -37,7 +37,9 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from ..arguments.analysis import HoldOut
 from ..data.fasta import FastaError, fasta_records, open_fasta
-from .load import SPLITS
+from .load import LoadedTask
+from .rows import SINGLE_LABEL, Split
+from .split_files import SPLITS
 
 
 # class -> the lineages it stands for, each with all below it; Q and AY are aliases of the long names before them
@@ -187,6 +189,15 @@ def load_sarscov2(
         "test_rows_in_train": sum(sequence in known for sequence in dataset["test"]["sequence"]),
     }
     return dataset, report
+
+
+def read_sarscov2(path: str | PathLike, **settings) -> tuple[LoadedTask, dict]:
+    """As `load_sarscov2`, the rows as those of any other task."""
+    dataset, report = load_sarscov2(path, **settings)
+    splits = {split: Split(list(part["sequence"]), np.asarray(part["label"])) for split, part in dataset.items()}
+    classes = tuple(report["rows"]["train"])
+    name, facts = "SARS-CoV-2 lineages", {"metric": "f1", "classes": classes}
+    return LoadedTask.of(splits, name, SINGLE_LABEL, len(classes), **facts), report
 
 
 def _blocks(columns: int, window: int, path: Path) -> dict[str, list[tuple[int, int]]]:

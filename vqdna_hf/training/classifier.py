@@ -17,7 +17,7 @@ from ..runs.resume import reading
 from ..runs.versions import package_versions
 from ..tasks import TaskInfo
 from ..tasks.catalogue import class_names
-from ..tasks.load import REGRESSION
+from ..tasks.rows import REGRESSION
 from .length_groups import LengthGroupedSampler
 from .recording import TimedTrainer
 from .speed import speed_arguments

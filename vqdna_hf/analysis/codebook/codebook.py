@@ -17,8 +17,9 @@ from ...modeling.nucleotides_vqdna import ids_to_bases
 from ...runs.directories import check_foreign_files
 from ...runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
 from ...runs.versions import package_versions
-from ...tasks.audit import Rows, shortcut_scores
-from ...tasks.load import SINGLE_LABEL, SPLITS
+from ...tasks.audit import shortcut_scores
+from ...tasks.rows import SINGLE_LABEL, Split
+from ...tasks.split_files import SPLITS
 from .information import word_information
 from .labels import Study, study_labels
 from .logos import base_frequencies, code_logos
@@ -115,7 +116,7 @@ def inspect_codebook(codec: VQDNACodecModel, rows: TaskRows, arguments: Codebook
 
 def _shortcuts(rows: TaskRows) -> dict[str, float]:
     """Scores on test of what needs no codes: see `shortcut_scores` and `kmer_score`."""
-    parts = {split: Rows([ids_to_bases(row) for row in rows.sequences[split]], rows.labels[split]) for split in SPLITS}
+    parts = {split: Split(list(map(ids_to_bases, rows.sequences[split])), rows.labels[split]) for split in SPLITS}
     scores = shortcut_scores(parts, rows.metric, SINGLE_LABEL)
     return scores | {"3-mers": kmer_score(rows.sequences, rows.labels, rows.metric)}
 

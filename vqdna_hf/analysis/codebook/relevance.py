@@ -36,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from ...baselines.linear_probe import STRENGTHS, fit_linear
 from ...metrics import compute_scores
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
-from ...tasks.load import SINGLE_LABEL
+from ...tasks.rows import SINGLE_LABEL
 from .rows import Encoded
 
 

@@ -1,7 +1,7 @@
 """The rows that a codebook is looked at with: read, drawn by class, and encoded."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ from tqdm.auto import tqdm
 from ...data import FastaError
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids, reverse_complement
-from ...tasks import get_task, load_task, load_task_files
-from ...tasks.catalogue import class_names
-from ...tasks.load import SINGLE_LABEL, SPLITS, TaskDataError
-from ...tasks.sarscov2 import best_possible_scores, load_sarscov2
+from ...tasks.catalogue import Task
+from ...tasks.load import LoadedTask, find_task, read_task
+from ...tasks.rows import SINGLE_LABEL
+from ...tasks.sarscov2 import best_possible_scores, read_sarscov2
+from ...tasks.split_files import SPLITS, TaskDataError
 
 
 logger = logging.getLogger(__name__)
@@ -84,18 +85,18 @@ def load_rows(
 
     Raises:
         ValueError: the data are no classification, lack a split, or have fewer than four train rows of a class, or no
-            known base in train; or as `load_task`, `load_task_files` and `load_sarscov2`.
+            known base in train; or as `read_task` and `load_sarscov2`.
     """
     if max_rows < 1:
         raise ValueError(f"--max-rows {max_rows} must be at least 1.")
-    name, metric, classes, splits, facts = _read(data, data_dir, hold_out, seed)
-    missing = [split for split in SPLITS if split not in splits]
-    if missing:
+    task, facts = _read(data, data_dir, hold_out, seed)
+    name, classes = task.name, task.classes
+    if missing := task.missing():
         raise TaskDataError(f"{name} has no {' and no '.join(missing)} split; train, dev and test are needed.")
     rng = np.random.default_rng(seed)
-    kept = {split: draw_by_class(labels, max_rows, rng) for split, (_, labels) in splits.items()}
-    sequences = {split: [splits[split][0][i] for i in kept[split]] for split in SPLITS}
-    labels = {split: splits[split][1][kept[split]] for split in SPLITS}
+    drawn = {split: part.take(draw_by_class(part.labels, max_rows, rng)) for split, part in task.splits.items()}
+    sequences = {split: list(map(bases_to_ids, drawn[split].sequences)) for split in SPLITS}
+    labels = {split: drawn[split].labels for split in SPLITS}
     counts = {split: np.bincount(labels[split], minlength=len(classes)) for split in SPLITS}
     few = [f"{name} {count}" for name, count in zip(classes, counts["train"]) if count < _FEWEST]
     if few:
@@ -109,50 +110,33 @@ def load_rows(
     known = {row.tobytes() for row in sequences["train"]}
     facts |= {
         "rows": {split: dict(zip(classes, counts[split].tolist())) for split in SPLITS},
-        "rows_available": {split: len(splits[split][1]) for split in SPLITS},
+        "rows_available": {split: task.counts[split] for split in SPLITS},
         "lengths": [min(lengths), int(np.median(lengths)), max(lengths)],
         "test_rows_in_train": sum(row.tobytes() in known for row in sequences["test"]),
         "best_possible": {
             split: best_possible_scores([row.tobytes() for row in sequences[split]], labels[split]) for split in SPLITS
         },
     }
-    return TaskRows(name, metric, classes, sequences, labels, facts)
+    return TaskRows(name, task.metric, classes, sequences, labels, facts)
 
 
-def _read(data: str, data_dir: str | None, hold_out: str, seed: int) -> tuple[str, str, tuple[str, ...], dict, dict]:
-    """Name, metric, classes, `(sequences, labels)` of each split, and facts."""
+def _read(data: str, data_dir: str | None, hold_out: str, seed: int) -> tuple[LoadedTask, dict]:
+    """The task, with names of its classes, and facts."""
     if Path(data).is_file():
-        dataset, report = load_sarscov2(data, hold_out=hold_out, seed=seed)
-        splits = {split: (_ids(part["sequence"]), np.asarray(part["label"])) for split, part in dataset.items()}
-        return "SARS-CoV-2 lineages", "f1", tuple(report["rows"]["train"]), splits, {"sarscov2": report}
-    directory = Path(data_dir or "") / data
+        task, report = read_sarscov2(data, hold_out=hold_out, seed=seed)
+        return task, {"sarscov2": report}
     try:
-        task = get_task(data)
+        found = find_task(data, data_dir)
     except ValueError as error:
-        if not directory.is_dir():
-            raise FastaError(f"{error} There is no such directory or FASTA file either.") from None
-        dataset, info = load_task_files(directory)
-        _check_problem(data, info.problem_type)
-        classes = class_names(directory.resolve(), info.num_labels)
-        splits = {
-            split: ([np.asarray(row, dtype=np.uint8) for row in part["nucleotide_ids"]], np.asarray(part["labels"]))
-            for split, part in dataset.items()
-        }
-        return info.name, "mcc", classes or _numbered(info.num_labels), splits, {}
-    _check_problem(task.name, task.problem_type)
-    dataset = load_task(task.name, data_dir, check="warn")
-    splits = {split: (_ids(part["sequence"]), np.asarray(part["label"])) for split, part in dataset.items()}
+        raise FastaError(f"{error} There is no such directory or FASTA file either.") from None
+    if isinstance(found, Task):
+        _check_problem(found.name, found.problem_type)
+    task = read_task(found, data_dir, check="warn")
+    _check_problem(data, task.problem_type)
     # an order of classes that nothing supports gives no names
-    classes = class_names(task.name, len(task.classes)) or _numbered(len(task.classes))
-    return task.name, task.metric, classes, splits, {}
-
-
-def _ids(sequences: list[str]) -> list[np.ndarray]:
-    return [bases_to_ids(sequence) for sequence in sequences]
-
-
-def _numbered(count: int) -> tuple[str, ...]:
-    return tuple(f"class {label}" for label in range(count))
+    unnamed = not task.classes or (isinstance(found, Task) and found.label_order == "not documented")
+    numbered = tuple(f"class {label}" for label in range(task.num_labels))
+    return replace(task, classes=numbered) if unnamed else task, {}
 
 
 def _check_problem(name: str, problem_type: str):

@@ -149,7 +149,7 @@ def _settings(specification: Specification, study: Study, variant: Variant, task
         "rows": task.counts,
         "window": specification.window,
         "fasta": [Path(path).name for path in specification.fasta],
-        **({"dev_split": task.carved} if task.carved else {}),
+        **({"dev_split": task.dev_split} if task.dev_split else {}),
     }
 
 

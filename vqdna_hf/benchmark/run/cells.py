@@ -94,8 +94,8 @@ def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> d
     }
     if (read := _training_sequences(settings["points"], cell, task)) is not None:
         settings["training_sequences"] = read
-    if task.carved is not None:
-        settings["dev_split"] = task.carved
+    if task.dev_split is not None:
+        settings["dev_split"] = task.dev_split
     if isinstance(cell.model.vocabulary, str):
         settings["vocabulary"] = describe(next(m for m in specification.models if m.name == cell.model.vocabulary))
     if cell.model.encoder is None:

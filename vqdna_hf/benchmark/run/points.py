@@ -24,7 +24,9 @@ from ...modeling.nucleotides_vqdna import bases_to_ids
 from ...runs.cuts import Cut, cut_records, note_cut
 from ...runs.files import read_record, write_json
 from ...runs.resume import last_checkpoint
-from ...tasks.load import REGRESSION, SPLITS, TaskInfo
+from ...tasks import TaskInfo
+from ...tasks.rows import REGRESSION, Split
+from ...tasks.split_files import SPLITS
 from ...training.classifier import average_strands, average_strands_metrics, classifier_trainer, scores_of
 from ...training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences
 from ...training.positions import limit_tokenizer
@@ -32,7 +34,7 @@ from ...training.task_data import EpochCallback, TaskCollator, TaskSequences
 from .classifiers import build_classifier, count_flops, count_parameters
 from .prepare import PreparedModel
 from .scoring import predictions_of, rounded
-from .tasks import Split, TaskData
+from .tasks import TaskData
 
 
 logger = logging.getLogger(__name__)

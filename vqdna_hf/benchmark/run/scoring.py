@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 from ...metrics import bootstrap_scores, compute_scores
-from ...tasks.load import MULTI_LABEL, REGRESSION
+from ...tasks.rows import MULTI_LABEL, REGRESSION
 from .tasks import TaskData
 
 

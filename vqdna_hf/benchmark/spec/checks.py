@@ -10,7 +10,7 @@ from ...arguments.training import FinetuneArguments, PretrainArguments, TrainTok
 from ...baselines.kmer_regression import check_settings
 from ...checkpoints.loading import load_tokenizer
 from ...data.genome_bases import check_held_out
-from ...tasks.load import SINGLE_LABEL
+from ...tasks.rows import SINGLE_LABEL
 from ...training.masking import Masking
 from ...training.pretrain_tokens import check_options
 from ...training.train_tokenizer import codec_config

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ...data.fasta import FastaError, read_fasta
 from ...data.input_files import PACKED_SUFFIXES, check_file
 from ...modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
-from ..load import SPLITS, TaskDataError
+from ..split_files import SPLITS, TaskDataError
 from .windows import Contig, Stretch, assign_splits, count_room, draw_windows, scan_genome
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ...data.fasta import read_fasta
 from ...data.genome_bases import file_labels
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID
-from ..load import TaskDataError
+from ..split_files import TaskDataError
 
 
 logger = logging.getLogger(__name__)

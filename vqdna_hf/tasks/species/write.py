@@ -15,7 +15,7 @@ from typing import get_args
 from ...arguments.data import SpeciesTaskArguments, TaskFormat
 from ...runs.files import read_json, remove, replacing_directory, restore_directory, write_json
 from ..catalogue import TASK_FILE
-from ..load import SPLITS, TaskDataError
+from ..split_files import SPLITS, TaskDataError
 from .draw import SpeciesPlan, batch_rows, plan_species_task, read_windows
 
 
