@@ -53,7 +53,7 @@ def test_forward_outputs(kind):
     beta = {"vq": 0.5, "rq": 0.5, "hrq": 0.9}[kind]
     torch.testing.assert_close(output.loss, output.reconstruction_loss + beta * output.commitment_loss)
     torch.testing.assert_close(output.accuracy, (output.logits.argmax(-1)[known] == ids[known]).float().mean())
-    assert torch.isnan(output.hidden_accuracy)  # nothing was hidden
+    assert torch.isnan(output.hidden_accuracy)  # nothing was masked
     for level, size in enumerate(KINDS[kind]):
         counts = torch.bincount(output.codes[inside & (ids != 4)][:, level], minlength=size).float()  # not of N
         assert torch.equal(output.counts[level], counts)
@@ -125,15 +125,15 @@ def test_a_batch_without_a_known_base_has_a_loss(radius):
 
 def test_mask_bases():
     ids = torch.randint(9, (50, 400))
-    hidden = mask_bases(ids, 0.25, torch.Generator().manual_seed(0))
-    changed = hidden != ids
-    assert (hidden[changed] == 5).all() and (ids[changed] < 4).all()
+    masked = mask_bases(ids, 0.25, torch.Generator().manual_seed(0))
+    changed = masked != ids
+    assert (masked[changed] == 5).all() and (ids[changed] < 4).all()
     assert float(changed[ids < 4].float().mean()) == pytest.approx(0.25, abs=0.015)
-    assert torch.equal(mask_bases(ids, 0.25, torch.Generator().manual_seed(0)), hidden)
+    assert torch.equal(mask_bases(ids, 0.25, torch.Generator().manual_seed(0)), masked)
     assert torch.equal(mask_bases(ids, 0.0), ids)
 
 
-def test_mask_ratio_hides_while_training_only():
+def test_mask_ratio_masks_while_training_only():
     model, ids = make_codec(mask_ratio=0.5), torch.randint(4, (4, 100))
     assert torch.isnan(model.eval()(ids).hidden_accuracy)
     seen = []

@@ -62,7 +62,7 @@ def test_fill_mask_takes_targets_and_a_number_of_answers(masked):
             fill("AC[MASK]GT", targets=wrong)
 
 
-def test_fill_mask_wants_something_hidden(masked):
+def test_fill_mask_wants_something_masked(masked):
     with pytest.raises(PipelineException, match="No mask_token"):
         build("fill-mask", masked)("ACGT")
 
