@@ -15,7 +15,7 @@ from vqdna_hf.checkpoints import checkpoint, list_checkpoints
 from vqdna_hf.checkpoints.lineage import without_paths
 from vqdna_hf.demo.simulation import simulate_contig
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
-from vqdna_hf.runs.digests import weight_digests
+from vqdna_hf.runs.records import weight_digests
 
 
 FOLDER = Path(vqdna_hf.__file__).parent / "checkpoints"

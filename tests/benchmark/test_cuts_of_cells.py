@@ -10,7 +10,7 @@ from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
 from vqdna_hf.benchmark.run.cells import cell_settings, list_cells
 from vqdna_hf.benchmark.run.tasks import load_tasks
 from vqdna_hf.benchmark.spec.specification import read_specification
-from vqdna_hf.runs.cuts import Cut, read_cuts
+from vqdna_hf.runs.records import Cut, read_cuts
 
 
 def run(path, output):
@@ -42,7 +42,7 @@ def test_a_cell_is_trained_on_whole_sequences(tmp_path, caplog):
     (file,) = (tmp_path / "output" / "cells").glob("*.json")
     del cell["settings"]["training_sequences"]
     file.write_text(json.dumps(cell))
-    with pytest.raises(ValueError, match="training_sequences: None then, whole now"):
+    with pytest.raises(ValueError, match="training_sequences: its default then, 'whole' now"):
         run(path, tmp_path / "output")
 
 

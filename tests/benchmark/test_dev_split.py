@@ -78,5 +78,5 @@ def test_cells_of_another_dev_split_are_refused(files, tmp_path, monkeypatch):
     old = json.loads(file.read_text())
     del old["settings"]["dev_split"]
     file.write_text(json.dumps(old))
-    with pytest.raises(ValueError, match=f"eep-k562.*dev_split: None then, {CARVED} now.*Remove it to run it again"):
+    with pytest.raises(ValueError, match=f"eep-k562.*dev_split: its default then, '{CARVED}' now.*Remove it"):
         run()

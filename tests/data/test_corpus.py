@@ -147,12 +147,12 @@ def test_a_damaged_shard_is_written_again(genomes, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"window": 60}, "window is 50 there, 60 here"),
-        ({"min_length": 11}, "min_length is 10 there, 11 here"),
-        ({"shard_windows": 7}, "shard_windows is 6 there, 7 here"),
-        ({"fingerprint": "xyz"}, 'fingerprint is "abc" there, "xyz" here'),
-        ({"inputs": [{"file": "b.fa", "bases": 1}]}, "inputs is .*genome.fa.* there, .*b.fa.* here"),
-        ({"with_codes": True, "tokenizer": EchoTokenizer()}, "with_codes is false there, true here"),
+        ({"window": 60}, "window: 50 then, 60 now"),
+        ({"min_length": 11}, "min_length: 10 then, 11 now"),
+        ({"shard_windows": 7}, "shard_windows: 6 then, 7 now"),
+        ({"fingerprint": "xyz"}, "fingerprint: 'abc' then, 'xyz' now"),
+        ({"inputs": [{"file": "b.fa", "bases": 1}]}, "inputs: .*genome.fa.* then, .*b.fa.* now"),
+        ({"with_codes": True, "tokenizer": EchoTokenizer()}, "with_codes: False then, True now"),
     ],
 )
 def test_another_corpus_in_the_directory_is_not_continued(genomes, tmp_path, changes, message):
@@ -163,7 +163,7 @@ def test_another_corpus_in_the_directory_is_not_continued(genomes, tmp_path, cha
 
 def test_other_bases_of_the_same_size_are_noticed(genomes, tmp_path):
     write(genomes, tmp_path)
-    with pytest.raises(CorpusError, match="checksums is"):
+    with pytest.raises(CorpusError, match="checksums: "):
         write(genome_of([500, 333, 90, 7], seed=1).split(["contig2"]), tmp_path)
     with pytest.raises(CorpusError, match="held_out is"):
         write(genome_of([500, 333, 90, 7]).split(["contig1"]), tmp_path)

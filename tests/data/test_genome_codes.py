@@ -213,7 +213,7 @@ def test_processes_of_a_launch_wait_for_the_first(fasta, tmp_path, tokenizer):
     for complete in ("true", "false"):
         path = tmp_path / "out" / "genome.json"
         path.write_text(path.read_text().replace('"complete": true', f'"complete": {complete}'))
-        with pytest.raises(GenomeCodesError, match="made differently: piece_length is 40 there, 41 here"):
+        with pytest.raises(GenomeCodesError, match="made differently: piece_length: 40 then, 41 now"):
             write(fasta, tmp_path / "out", tokenizer, piece_length=41, place=(1, 2))
 
 
@@ -230,15 +230,15 @@ def test_a_damaged_shard_in_the_middle_is_written_again(fasta, tmp_path, tokeniz
 def test_other_arguments_and_changed_files_are_refused_with_what_differs(fasta, tmp_path, tokenizer):
     write(fasta, tmp_path / "out", tokenizer)
     before = contents(tmp_path / "out")
-    with pytest.raises(GenomeCodesError, match="made differently: piece_length is 40 there, 41 here"):
+    with pytest.raises(GenomeCodesError, match="made differently: piece_length: 40 then, 41 now"):
         write(fasta, tmp_path / "out", tokenizer, piece_length=41)
-    with pytest.raises(GenomeCodesError, match="inputs is .*one.fa.* there"):
+    with pytest.raises(GenomeCodesError, match="inputs: .*one.fa.* then"):
         write(fasta[:1], tmp_path / "out", tokenizer)
-    with pytest.raises(GenomeCodesError, match="fingerprint is .* there, .* here; codebook_sizes"):
+    with pytest.raises(GenomeCodesError, match="fingerprint: .* then, .* now; codebook_sizes"):
         write(fasta, tmp_path / "out", VQDNATokenizer(codec=codec_of(codebook_sizes=[4, 4])))
     text = fasta[0].read_text()
     fasta[0].write_text(text[:-2] + ("A" if text[-2] != "A" else "C") + "\n")
-    with pytest.raises(GenomeCodesError, match="inputs is .*sha256"):
+    with pytest.raises(GenomeCodesError, match="inputs: .*sha256"):
         write(fasta, tmp_path / "out", tokenizer)
     assert contents(tmp_path / "out") == before
 

@@ -1,11 +1,9 @@
-"""Manifests of directories written shard by shard: nothing half-written, nothing foreign, and what differs by name."""
-
-import json
+"""Manifests of directories written shard by shard: nothing half-written, nothing foreign."""
 
 import pytest
 
 from vqdna_hf.data import manifests
-from vqdna_hf.data.manifests import different_settings, holds_manifest, read_manifest, wait_until
+from vqdna_hf.data.manifests import holds_manifest, read_manifest, wait_until
 from vqdna_hf.runs.files import write_json
 
 
@@ -51,21 +49,6 @@ def test_a_run_begins_in_a_directory_of_its_own(tmp_path):
             held(place)
     write_json(tmp_path / "one.json", {})
     assert held(tmp_path)
-
-
-def test_settings_that_differ_are_named_and_others_are_not():
-    wanted = {"window": 60, "sizes": (4, 8), "fingerprint": None, "versions": "2"}
-    found = json.loads(json.dumps(wanted)) | {"versions": "1"}
-    names = ("window", "sizes", "fingerprint")
-    assert different_settings(found, wanted, names) == ""
-    found |= {"window": 50, "sizes": [4]}
-    assert different_settings(found, wanted, names) == "window is 50 there, 60 here; sizes is [4] there, [4, 8] here"
-    assert different_settings({}, {"window": 60}, ["window"]) == "window is null there, 60 here"
-
-
-def test_long_settings_are_cut():
-    details = different_settings({"contigs": ["a" * 300]}, {"contigs": ["b" * 300]}, ["contigs"])
-    assert details == f'contigs is ["{"a" * 198}... there, ["{"b" * 198}... here'
 
 
 def test_waiting_ends_when_it_is_finished(monkeypatch):

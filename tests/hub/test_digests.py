@@ -12,7 +12,7 @@ import vqdna_hf
 from vqdna_hf.cli import main
 from vqdna_hf.hub import verification
 from vqdna_hf.hub.staging import files_to_publish
-from vqdna_hf.runs.digests import check_digests, renew_digests, weight_digests, with_digests
+from vqdna_hf.runs.records import check_digests, renew_digests, weight_digests, with_digests
 
 
 RECORDS = {"model": "training.json", "newer": "results.json", "vocabulary": "training.json", "adapter": "results.json"}

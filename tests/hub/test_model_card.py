@@ -28,7 +28,7 @@ from vqdna_hf.demo.simulation import simulate_contig
 from vqdna_hf.hub import write_remote_code
 from vqdna_hf.lora import lora_config
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
-from vqdna_hf.runs.digests import check_digests, weight_digests
+from vqdna_hf.runs.records import check_digests, weight_digests
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.pretrain import pretrain

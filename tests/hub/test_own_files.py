@@ -11,7 +11,7 @@ from vqdna_hf import VQDNATokenizer
 from vqdna_hf.cards.card import CardArguments, card
 from vqdna_hf.hub.publish import PublishArguments, publish
 from vqdna_hf.hub.staging import files_to_publish, stage, stage_base
-from vqdna_hf.runs.own_files import check_inside
+from vqdna_hf.runs.directories import check_inside
 
 
 @pytest.fixture

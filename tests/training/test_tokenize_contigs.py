@@ -44,7 +44,7 @@ def test_the_same_command_again_is_done_at_once(codes_dir, genome_fasta, tokeniz
 
 def test_another_vocabulary_is_refused(codes_dir, genome_fasta, other_tokenizer_dir, capsys):
     command = ["--contigs", "--fasta", genome_fasta, "--output", codes_dir, "--tokenizer", other_tokenizer_dir]
-    assert "made differently: fingerprint is " in refused(capsys, *command)
+    assert "made differently: fingerprint: " in refused(capsys, *command)
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path, genome_fasta, tokenizer_dir, capsys):

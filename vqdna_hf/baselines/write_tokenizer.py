@@ -13,8 +13,8 @@ from ..data import Corpus, GenomeBases, WindowDataset, iter_windows
 from ..data.windows import check_windows
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..runs.files import adding_to_directory, write_json
+from ..runs.records import package_versions
 from ..runs.resume import find_checkpoint
-from ..runs.versions import package_versions
 from .tokenizers import build_tokenizer, tokenizer_kind
 
 

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from ..arguments.analysis import BenchmarkArguments
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..runs.files import write_json
-from ..runs.versions import package_versions
+from ..runs.records import different_settings, package_versions
 from ..tasks.rows import MULTI_LABEL
 from ..training.encoded_sequences import encode_sequences
 from .run.ablations import (
@@ -169,9 +169,7 @@ def _check_cells(specification, cells: list[Cell], tasks: dict[str, TaskData], o
         path = cell_path(output, cell)
         if path.is_file():
             before, now = read_cell(path)["settings"], cell_settings(specification, cell, tasks[cell.task.name])
-            different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-            if different:
-                changes = "; ".join(f"{name}: {before.get(name)} then, {now.get(name)} now" for name in different)
+            if changes := different_settings(before, now):
                 raise ValueError(
                     f"{path} was run with other settings ({changes}). Remove it to run it again, or choose "
                     "another output."

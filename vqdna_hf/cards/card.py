@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ..arguments.publishing import CardArguments
 from ..checkpoints import resolve_with_output
-from ..runs.digests import check_digests, renew_digests
 from ..runs.files import write_file
+from ..runs.records import check_digests, renew_digests
 from . import tables as card_tables
 from .facts import CardFacts, read_facts
 from .generated import is_generated

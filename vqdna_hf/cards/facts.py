@@ -10,8 +10,8 @@ from pathlib import Path
 from ..checkpoints.lineage import without_paths
 from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
+from ..runs.directories import check_inside
 from ..runs.files import read_json
-from ..runs.own_files import check_inside
 from .benchmarks import CardBenchmark, read_benchmark
 from .record_shapes import SCORES, check_record, check_shape
 

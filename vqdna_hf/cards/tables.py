@@ -2,7 +2,7 @@
 
 import math
 
-from ..runs.cuts import read_cuts
+from ..runs.records import read_cuts
 from .facts import CardFacts
 from .scores import MODES, TaskScores, metric_words
 

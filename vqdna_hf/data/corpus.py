@@ -26,9 +26,10 @@ from datasets.exceptions import DatasetGenerationError
 from tqdm.auto import tqdm
 
 from ..runs.files import check_fields, replacing, write_json
+from ..runs.records import different_settings
 from .code_workers import CodeWorkers
 from .genome_bases import GenomeBases
-from .manifests import different_settings, holds_manifest, read_manifest, wait_until
+from .manifests import holds_manifest, read_manifest, wait_until
 from .shards import (
     PARQUET_OPTIONS,
     RECORDS,

@@ -23,6 +23,7 @@ import transformers
 from tqdm.auto import tqdm
 
 from ..runs.files import check_fields, replacing, write_json
+from ..runs.records import different_settings
 from ..version import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
@@ -37,7 +38,7 @@ from .genome_codes import (
     genome_manifest,
     shard_path,
 )
-from .manifests import different_settings, holds_manifest, wait_until
+from .manifests import holds_manifest, wait_until
 from .shards import PARQUET_OPTIONS, RECORDS, identity_metadata, is_whole, known_record, shard_identity, shard_record
 
 

@@ -5,16 +5,11 @@ there. A run that was stopped finds its settings there, a run with others is tol
 write together see how far the others are.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from ..runs.files import check_output, holds_files, read_json
-
-
-# characters of a setting's value in a message
-_LONGEST = 200
 
 
 def read_manifest(path: Path, error: type[ValueError], complaint: str, advice: str) -> dict:
@@ -48,28 +43,6 @@ def holds_manifest(directory: Path, name: str, error: type[ValueError], advice: 
     if directory.exists() and (not directory.is_dir() or holds_files(directory, (name,))):
         raise error(f"{directory} is not empty and holds no {name}. {advice}")
     return False
-
-
-def different_settings(found: dict, wanted: dict, names: Iterable[str]) -> str:
-    """Which settings of a run that was begun are not those of this one, for a message; empty if they are the same.
-
-    Args:
-        found: the manifest that is there; what it lacks counts as `None`.
-        wanted: the manifest of this run, with all of `names`.
-        names: the settings that must be the same.
-    """
-    # subtle: through JSON, so that tuples compare as the lists they were written as
-    wanted = json.loads(json.dumps(wanted))
-    return "; ".join(
-        f"{name} is {_short(found.get(name))} there, {_short(wanted[name])} here"
-        for name in names
-        if found.get(name) != wanted[name]
-    )
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def wait_until(finished: Callable[[], object]) -> None:

@@ -49,7 +49,7 @@ from ..modeling.modeling_vqdna import (
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..runs.directories import check_foreign_files
 from ..runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
-from ..runs.versions import package_versions
+from ..runs.records import package_versions
 from ..training.finite_weights import check_finite
 from .checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
 from .graphs import ModelGraph, TokenizerGraph, exportable, write_graph

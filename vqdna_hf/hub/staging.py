@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from ..cards.card import is_nobodys_words, write_model_card
 from ..checkpoints.lineage import without_paths
 from ..modeling.tokenization_vqdna import VOCAB_FILES_NAMES
-from ..runs.digests import check_digests
+from ..runs.directories import check_inside, plain_name
 from ..runs.files import read_json, write_json
-from ..runs.own_files import check_inside, plain_name
+from ..runs.records import check_digests
 from .remote_code import write_remote_code
 
 

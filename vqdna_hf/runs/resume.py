@@ -1,7 +1,6 @@
 """Checkpoints of an unfinished run: which of them are whole, and what to do when one cannot be written or read."""
 
 import contextlib
-import json
 import logging
 import os
 import pickle
@@ -17,6 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from .files import check_output, read_json, write_json
 from .processes import process_place, start_processes
+from .records import RECORDS, different_settings
 
 
 logger = logging.getLogger(__name__)
@@ -159,10 +159,7 @@ def writing(place: str | Path, remedy: str = "Free some space and go on with --r
         raise OSError(f"{place} cannot be written ({reason}). {remedy}") from error
 
 
-# what finished runs write last, and what is known by its own files
-_RECORDS = ("training.json", "results.json")
-
-
+# finished results that have no record of a run
 _PRODUCTS = ("tokenizer_config.json", "probe.json")
 
 
@@ -182,9 +179,9 @@ def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
     _check_writable(output)
     # a run that was killed while it wrote its result has settings and no record: the result is written again
     began = (output / "run.json").is_file()
-    if resume and began and process_place()[0] == 0 and any((output / name).is_file() for name in _RECORDS):
+    if resume and began and process_place()[0] == 0 and any((output / name).is_file() for name in RECORDS):
         remove_checkpoints(output)  # which the run was killed over, after all it had to write was written
-    for name in (result, *_RECORDS, *(() if began else _PRODUCTS)):
+    for name in (result, *RECORDS, *(() if began else _PRODUCTS)):
         if (output / name).is_file():
             raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
     if not resume and (cut_off := [name for name in _PRODUCTS if (output / name).is_file()]):
@@ -221,16 +218,10 @@ def check_same_run(output: Path, name: str, settings: dict, resume: bool):
         ValueError: names the settings that differ.
     """
     path, state = output / name, start_processes()
-    settings = {**json.loads(json.dumps(settings)), "processes": state.num_processes}
+    settings = {**settings, "processes": state.num_processes}
     if resume and path.is_file():
         before = {"processes": state.num_processes, **read_json(path)}
-        # an option that a record lacks had its default, and may have another value in the other record
-        different = [key for key in {**settings, **before} if before.get(key) != settings.get(key)]
-        if different:
-            then, now = (
-                [repr(one[key]) if key in one else "its default" for key in different] for one in (before, settings)
-            )
-            changes = "; ".join(f"{key}: {old} then, {new} now" for key, old, new in zip(different, then, now))
+        if changes := different_settings(before, settings):
             raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
     if state.is_main_process:
         write_json(path, settings)

@@ -13,8 +13,8 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from ..arguments.training import FinetuneArguments
 from ..data.eval_batches import join_parts, parts_of, take_rows
 from ..metrics import make_compute_metrics, metric_names
+from ..runs.records import package_versions
 from ..runs.resume import reading
-from ..runs.versions import package_versions
 from ..tasks import TaskInfo
 from ..tasks.catalogue import class_names
 from ..tasks.rows import REGRESSION

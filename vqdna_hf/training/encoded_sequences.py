@@ -5,7 +5,7 @@ import re
 import numpy as np
 import torch
 
-from ..runs.cuts import Cut, note_cut
+from ..runs.records import Cut, note_cut
 
 
 _BATCH = 4096

@@ -18,9 +18,8 @@ from ..checkpoints.loading import check_model_directory, is_vocabulary, load_tok
 from ..metrics import make_compute_metrics
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..runs.cuts import Cut, cut_records, note_cut
-from ..runs.digests import with_digests
 from ..runs.files import save_pretrained, write_json
+from ..runs.records import Cut, cut_records, note_cut, with_digests
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
 from ..tasks import TaskInfo, load_task_files
 from .classifier import choose_metric, classifier_trainer, run_results, scores_of, task_labels

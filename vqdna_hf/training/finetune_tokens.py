@@ -19,9 +19,9 @@ from ..lora import lora_config
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from ..runs.cuts import Cut, cut_records, note_cut
 from ..runs.directories import check_model_files
 from ..runs.files import read_json, save_pretrained, write_json
+from ..runs.records import Cut, cut_records, note_cut
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
 from ..tasks import load_task_files
 from .classifier import average_strands_metrics, choose_metric, classifier_trainer, run_results, scores_of, task_labels

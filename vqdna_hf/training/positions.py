@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..modeling.checks_vqdna import usable_positions
-from ..runs.cuts import SPLIT_WORDS
+from ..runs.records import SPLIT_WORDS
 
 
 # tables of learned positions: of BERT and its like, of GPT-2, of BART

@@ -18,8 +18,8 @@ from ..data import Corpus
 from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..runs.directories import check_model_files
 from ..runs.files import read_json, save_pretrained, write_json
+from ..runs.records import package_versions
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
-from ..runs.versions import package_versions
 from .finite_weights import check_finite
 from .masking import MaskedWindows
 from .recipes import PRETRAINING, apply_recipe, training_arguments

@@ -9,10 +9,9 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ..cards.card import write_card_of_run
-from ..runs.digests import with_digests
 from ..runs.files import write_json
+from ..runs.records import package_versions, with_digests
 from ..runs.resume import remove_checkpoints, writing
-from ..runs.versions import package_versions
 from .guarded_trainer import GuardedTrainer
 
 

@@ -16,7 +16,7 @@ from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import ids_to_bases
 from ...runs.directories import check_foreign_files
 from ...runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
-from ...runs.versions import package_versions
+from ...runs.records import package_versions
 from ...tasks.audit import shortcut_scores
 from ...tasks.rows import SINGLE_LABEL, Split
 from ...tasks.split_files import SPLITS

@@ -25,7 +25,7 @@ from ...checkpoints.loading import load_tokenizer
 from ...data import Corpus
 from ...modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ...runs.files import read_record, write_json
-from ...runs.versions import package_versions
+from ...runs.records import different_settings, package_versions
 from ...training.masking import MaskedWindows, Masking, MaskingCollator
 from ...training.neighbours import neighbours_accuracy
 from ...training.pretrain import build_model
@@ -128,11 +128,9 @@ def check_ablations(specification: Specification, tasks: dict[str, TaskData], ou
                 if path.is_file():
                     before = read_record(path, {"settings": dict})["settings"]
                     now = _settings(specification, study, variant, tasks[study.task])
-                    different = [name for name, value in now.items() if before.get(name, value) != value]
                     # a record without it is of a dev split that was taken otherwise
-                    different += ["dev_split"] if now.keys() & {"dev_split"} - before.keys() else []
-                    if different:
-                        changes = "; ".join(f"{name}: {before.get(name)} then, {now[name]} now" for name in different)
+                    compared = [name for name in now if name in before or name == "dev_split"]
+                    if changes := different_settings(before, now, compared):
                         raise ValueError(
                             f"{path} was measured with other settings ({changes}). Remove it to measure it again, or "
                             "choose another output."

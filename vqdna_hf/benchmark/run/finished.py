@@ -12,6 +12,7 @@ from ...baselines.write_tokenizer import BaselineTokenizerArguments
 from ...checkpoints import resolve_checkpoint
 from ...modeling.tokenization_vqdna import VQDNATokenizer
 from ...runs.files import check_fields, read_json
+from ...runs.records import different_settings
 from ..spec.schema import ModelEntry, Specification
 
 
@@ -132,15 +133,10 @@ def _check_settings(directory: Path, before: dict, options: dict, arguments_clas
     default = {one.name: one.default for one in fields(arguments_class) if one.default is not MISSING}
     # an option that is newer than the record had no other value then
     now = {name: value for name, value in default.items() if name in before} | options
-    different = []
-    for name in sorted(set(now) - {*_LOOKING, *_PLACES}):
-        then = before.get(name)
-        if name == "batch_size" and then is not None:
-            then = then * processes
-        if then != now[name]:
-            different.append(f"{name}: {then!r} then, {now[name]!r} now")
-    if different:
-        raise ValueError(f"{directory} was {verb} with other settings ({'; '.join(different)}). {_REMEDY}")
+    if before.get("batch_size") is not None:
+        before = before | {"batch_size": before["batch_size"] * processes}
+    if changes := different_settings(before, now, sorted(set(now) - {*_LOOKING, *_PLACES})):
+        raise ValueError(f"{directory} was {verb} with other settings ({changes}). {_REMEDY}")
 
 
 def _letters_of_encoder(directory: Path, finished: bool) -> str | None:

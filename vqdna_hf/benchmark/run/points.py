@@ -21,8 +21,8 @@ from ...baselines.linear_probe import LinearProbe
 from ...data.strands import other_strand
 from ...metrics import compute_scores
 from ...modeling.nucleotides_vqdna import bases_to_ids
-from ...runs.cuts import Cut, cut_records, note_cut
 from ...runs.files import read_record, write_json
+from ...runs.records import Cut, cut_records, note_cut
 from ...runs.resume import last_checkpoint
 from ...tasks import TaskInfo
 from ...tasks.rows import REGRESSION, Split

@@ -6,7 +6,6 @@
 Positions are 0-based and half-open, in bases.
 """
 
-import json
 import logging
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import get_args
 
 from ...arguments.data import SpeciesTaskArguments, TaskFormat
 from ...runs.files import read_json, remove, replacing_directory, restore_directory, write_json
+from ...runs.records import different_settings
 from ..catalogue import TASK_FILE
 from ..split_files import SPLITS, TaskDataError
 from .draw import SpeciesPlan, batch_rows, plan_species_task, read_windows
@@ -62,13 +62,9 @@ def _check_same(output: Path, info: dict):
     if not path.is_file():
         raise TaskDataError(f"{output} is not empty and holds no {TASK_FILE}. Give the task a directory of its own.")
     found = read_json(path, TaskDataError, "cannot be read", "Write the task to another directory.")
-    # through JSON, so that tuples and numbers compare as they were written
-    wanted = json.loads(json.dumps(info))
-    different = [key for key in wanted if found.get(key) != wanted[key]]
-    if different:
+    if changes := different_settings(found, info, info):
         raise TaskDataError(
-            f"{output} holds a task made with other settings ({', '.join(different)} differ). Remove it, or write to "
-            "another directory."
+            f"{output} holds a task made with other settings ({changes}). Remove it, or write to another directory."
         )
 
 
