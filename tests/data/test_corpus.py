@@ -165,7 +165,7 @@ def test_other_bases_of_the_same_size_are_noticed(genomes, tmp_path):
     write(genomes, tmp_path)
     with pytest.raises(CorpusError, match="checksums: "):
         write(genome_of([500, 333, 90, 7], seed=1).split(["contig2"]), tmp_path)
-    with pytest.raises(CorpusError, match="held_out is"):
+    with pytest.raises(CorpusError, match="held_out: "):
         write(genome_of([500, 333, 90, 7]).split(["contig1"]), tmp_path)
 
 
