@@ -24,7 +24,7 @@ from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 SAVED = Path(__file__).parent / "saved" / "version_0_1_0.tar.xz"
 # that of logits; other releases of torch add in another order
 CLOSE = {"rtol": 0, "atol": 1e-5}
-PASSING = ("seconds", "runtime", "per_second", "versions", "digests")
+PASSING = ("seconds", "runtime", "per_second", "versions", "digests", "fingerprint")
 FEW = "--preset tiny --batch-size 4 --warmup-steps 1 --logging-steps 1 --eval-steps 2 --save-steps 2 --max-steps 4"
 TUNE = "finetune --data planted --model encoder --batch-size 12 --learning-rate 0.01 --no-cache-codes"
 # steps of the whole run, and of its checkpoint
@@ -103,7 +103,7 @@ def logits_of(model, tokenizer, texts: list[str]) -> np.ndarray:
 
 
 def lasting(value):
-    """A record without what passes: times, and digests of weights."""
+    """A record without what passes: times, and digests of weights, which the last bit of one changes."""
     if isinstance(value, dict):
         return {key: lasting(part) for key, part in value.items() if not key.endswith(PASSING)}
     return [lasting(part) for part in value] if isinstance(value, list) else value
@@ -176,6 +176,12 @@ def test_stored_codes_are_those_of_today(here, tmp_path):
 # what was not
 
 
+needs_numpy_2 = pytest.mark.skipif(
+    int(np.__version__.split(".")[0]) < 2, reason="checkpoints hold the random state as numpy 2 names its parts"
+)
+
+
+@needs_numpy_2
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_an_unfinished_run_ends_as_one_that_was_not_interrupted(copied, monkeypatch, name):
     output, whole = copied / f"unfinished-{name}", copied / name
@@ -193,6 +199,7 @@ def test_an_unfinished_run_ends_as_one_that_was_not_interrupted(copied, monkeypa
             np.testing.assert_allclose(weights[key], value, rtol=0, atol=1e-4, err_msg=f"{path.name}: {key}")
 
 
+@needs_numpy_2
 def test_a_benchmark_resumes_in_the_cell_that_was_interrupted(copied, expected):
     finished = {path: path.read_bytes() for path in (copied / "benchmark/cells").iterdir()}
     finished |= {path: path.read_bytes() for path in (copied / "benchmark/models").rglob("*.*")}
