@@ -5,6 +5,7 @@ assigned: on the command line, in the Python API, by a recipe and from a benchma
 """
 
 import math
+import os
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from numbers import Integral, Real
@@ -17,6 +18,14 @@ LARGEST = 2**31 - 1
 LARGEST_SEED = 2**32 - 1
 # bounds of an option that is a seed
 SEED = {"at_least": 0, "at_most": LARGEST_SEED}
+# type of an option -> what its values are instances of, and how a message calls them
+_TYPES = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: ((str, os.PathLike), "text"),
+    dict: (dict, "a mapping (name: value)"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,8 @@ def option(default, text: str, **bounds: float):
         bounds: `at_least`, `above`, `at_most` and `below` of [`Range`]; a list's are those of each of its numbers.
     """
     metadata = _metadata(text, bounds)
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, (list, dict)):
+        return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -92,7 +101,7 @@ class ValueType(NamedTuple):
 def value_type(annotation: Any) -> ValueType:
     """Read a field's annotation: a type or a `Literal`, a list of them, each perhaps with `| None`."""
     optional = type(None) in get_args(annotation)
-    if optional:
+    if optional and len(get_args(annotation)) == 2:
         [annotation] = [one for one in get_args(annotation) if one is not type(None)]
     several = get_origin(annotation) is list
     if several:
@@ -102,7 +111,7 @@ def value_type(annotation: Any) -> ValueType:
 
 
 def check_value(one, value, name: str):
-    """Check what is given for a field.
+    """Check what is given for a field. Types other than the commands' have no check here.
 
     Args:
         one (`dataclasses.Field`): the field.
@@ -127,20 +136,18 @@ def check_value(one, value, name: str):
 def _check_single(expected: ValueType, limits: Range | None, value, name: str):
     kind, choices = expected.kind, expected.choices
     said = value if isinstance(value, (str, int, float)) else repr(value)
-    if kind is bool and not isinstance(value, bool):
-        raise ValueError(f"{name} {said}: must be true or false")
-    if kind in (int, float):
-        is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
-        if not is_number:
-            raise ValueError(f"{name} {said}: must be a {'whole ' if kind is int else ''}number")
-        if kind is float and not _is_finite(value):
-            raise ValueError(f"{name} {said}: must be a finite number")
-        if limits is not None and value not in limits:
-            raise ValueError(f"{name} {said}: must be {limits}")
-        if kind is int and abs(value) > LARGEST and (limits is None or limits.at_most is None):
-            raise ValueError(f"{name} {said}: must be at most {LARGEST:,}")
-    if choices and value not in choices:
-        raise ValueError(f"{name} {said}: must be one of {', '.join(choices)}")
+    instances, words = _TYPES.get(kind, (object, ""))
+    is_kind = isinstance(value, instances) and not (kind in (int, float) and isinstance(value, bool))
+    if choices and not (is_kind and value in choices):
+        raise ValueError(f"{name} {said}: must be one of {', '.join(map(str, choices))}")
+    if not is_kind:
+        raise ValueError(f"{name} {said}: must be {words}")
+    if kind is float and not _is_finite(value):
+        raise ValueError(f"{name} {said}: must be a finite number")
+    if limits is not None and value not in limits:
+        raise ValueError(f"{name} {said}: must be {limits}")
+    if kind is int and abs(value) > LARGEST and (limits is None or limits.at_most is None):
+        raise ValueError(f"{name} {said}: must be at most {LARGEST:,}")
 
 
 def _is_finite(value: Real) -> bool:
@@ -169,11 +176,11 @@ class Arguments:
 
         Args:
             values: name -> value; names of no field are left out.
-            where: the place, for the message.
+            where: the place, for the message; empty for the top of a file.
 
         Raises:
             ValueError: names the place, the field, the value, and what it must be.
         """
         for one in dataclass_fields(cls):
             if one.name in values:
-                check_value(one, values[one.name], f"{where}: {one.name}")
+                check_value(one, values[one.name], f"{where}: {one.name}" if where else one.name)

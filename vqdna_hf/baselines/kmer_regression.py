@@ -5,6 +5,7 @@ Notation used for shapes: r: sequences (rows), f: k-mers of all lengths (feature
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +17,8 @@ from ..metrics.classification import REGRESSION, SINGLE_LABEL
 from ..modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids
 
 
-STRANDS = ("one", "both")
+Strands = Literal["one", "both"]
+STRANDS = get_args(Strands)
 MAX_K = 10  # a million features; longer k-mers hardly ever occur twice
 
 # How counts become features, and the inverse regularizations tried on dev for each. tf-idf is the better one on the

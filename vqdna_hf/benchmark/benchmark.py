@@ -36,7 +36,8 @@ from .run.scoring import score_test
 from .run.tasks import TaskData, load_tasks
 from .run.work_directory import remove_work, work_directory
 from .spec.schema import ModelEntry, Specification
-from .spec.specification import FORMAT, read_specification
+from .spec.specification import read_specification
+from .tables.aggregate import FORMAT
 from .tables.write import write_tables
 
 

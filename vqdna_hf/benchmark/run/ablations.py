@@ -29,8 +29,8 @@ from ...runs.records import different_settings, package_versions
 from ...training.masking import MaskedWindows, Masking, MaskingCollator
 from ...training.neighbours import neighbours_accuracy
 from ...training.pretrain import build_model
+from ..spec.command_options import MASKING, StudyArguments
 from ..spec.schema import Specification, Study
-from ..spec.specification import MASKING
 from ..tables.ablations import ablation_table
 from ..tables.layout import Table
 from .archive import find_records
@@ -204,16 +204,9 @@ def _probe(tokenizer, task: TaskData) -> dict[str, float]:
 
 def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, corpus: Corpus) -> dict:
     """What the codes around a hidden position tell of it, with the variant's masking."""
-    options = {"masking": "base", "masked_share": 0.25, "span_length": None, **variant.masking}
-    codes = tokenizer.vocab_size - NUM_SPECIAL_TOKENS
-    masking = Masking(
-        options["masking"], options["masked_share"], tokenizer.codec.config.halo, codes, options["span_length"]
-    )
-    if corpus.manifest["window"] < masking.min_length:
-        raise ValueError(
-            f"Ablation {study.name!r}: windows of {corpus.manifest['window']} bases are too short for spans of "
-            f"{masking.span_length}; the file's window should be {masking.min_length} or more."
-        )
+    options, codes = StudyArguments(output="", **variant.masking), tokenizer.vocab_size - NUM_SPECIAL_TOKENS
+    halo = tokenizer.codec.config.halo
+    masking = Masking(options.masking, options.masked_share, halo, codes, options.span_length)
     steps = study.neighbour_steps
     train = MaskedWindows(corpus.split("train"), steps * _BATCH, masking, 0, True)
     held_out = MaskedWindows(corpus.split("validation"), 8 * _BATCH, masking, 0, False)

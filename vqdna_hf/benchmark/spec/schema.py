@@ -1,12 +1,12 @@
-"""What a benchmark file holds, once it is read: tasks, models, studies."""
+"""What a benchmark file holds, once it is read: tasks, models, studies. docs/benchmark.md describes the format."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-from .parsing import GRID
-
-
-MODES = ("full", "lora", "end-to-end", "linear")
+from ...arguments.training import Mode
+from ...options import SEED, Arguments, option, required
+from .command_options import GRID
 
 
 class SpecificationError(ValueError):
@@ -14,48 +14,35 @@ class SpecificationError(ValueError):
 
 
 @dataclass(frozen=True)
-class TaskEntry:
-    """A task: one of the catalogue, or a directory of one's own.
+class TaskEntry(Arguments):
+    """A task: one of the catalogue, or a directory of one's own."""
 
-    Attributes:
-        name: of the catalogue, or chosen.
-        data: directory of train, dev and test files; the catalogue's task when not given.
-        options: options of fine-tuning on this task: of every model (`all`), and of single models by name.
-    """
-
-    name: str
-    data: str | None = None
-    options: dict = field(default_factory=dict)
+    name: str = required("of the catalogue, or chosen")
+    data: str | None = option(None, "directory of train, dev and test files; the catalogue's task when not given")
+    options: dict = option({}, "of fine-tuning on this task: of every model (`all`), and of single models by name")
 
 
 @dataclass(frozen=True)
-class ModelEntry:
-    """A model: made here (`vocabulary` or `tokenizer`, and `encoder`), named (`path`), or a control.
+class ModelEntry(Arguments):
+    """A model: made here (`vocabulary` or `tokenizer`, and `encoder`), named (`path`), or a control."""
 
-    Attributes:
-        vocabulary: options of `vqdna train-tokenizer`; or the name of another model that learns one; or `path` alone:
-            a directory, or a checkpoint of the package, with a learned tokenizer.
-        tokenizer: a hand-made tokenizer: `kind` and its options.
-        encoder: options of `vqdna pretrain`; `max_steps: 0` leaves the encoder as it was initialized.
-        path: a directory, a checkpoint of the package, or a repository of the Hub, with a model and its tokenizer;
-            `revision` and `trust_remote_code` go with it.
-        control: `cnn` or `kmer-regression`.
-        modes: the modes that this model runs; all of the file when not given.
-        seeds: how many of the file's seeds this model runs; all when not given.
-        options: options of fine-tuning for this model alone, on every task.
-    """
-
-    name: str
-    vocabulary: dict | str | None = None
-    tokenizer: dict | None = None
-    encoder: dict | None = None
-    path: str | None = None
-    revision: str | None = None
-    trust_remote_code: bool = False
-    control: str | None = None
-    modes: tuple[str, ...] | None = None
-    seeds: int | None = None
-    options: dict = field(default_factory=dict)
+    name: str = required("of its cells and directories")
+    vocabulary: dict | str | None = option(
+        None,
+        "options of `vqdna train-tokenizer`; or the name of another model that learns one; or `path` alone: a "
+        "directory, or a checkpoint of the package, with a learned tokenizer",
+    )
+    tokenizer: dict | str | None = option(None, "a hand-made tokenizer: its kind, or `kind` and its options")
+    encoder: dict | None = option(None, "options of `vqdna pretrain`; `max_steps: 0` leaves it as it was initialized")
+    path: str | None = option(
+        None, "a directory, a checkpoint of the package, or a repository of the Hub, with a model and its tokenizer"
+    )
+    revision: str | None = option(None, "of the repository")
+    trust_remote_code: bool = option(False, "run the code that the repository brings")
+    control: Literal["cnn", "kmer-regression"] | None = option(None, "trained from scratch on each task")
+    modes: list[Mode] | None = option(None, "that this model runs; all of the file when not given")
+    seeds: int | None = option(None, "how many of the file's this model runs; all when not given", at_least=1)
+    options: dict = option({}, "of fine-tuning for this model alone, on every task")
 
     @property
     def vocabulary_path(self) -> str | None:
@@ -67,36 +54,24 @@ class ModelEntry:
         """Whether stage 1 is run for the model."""
         return isinstance(self.vocabulary, dict) and self.vocabulary_path is None
 
-    @property
-    def is_control(self) -> bool:
-        """Whether the model is trained from nothing on each task."""
-        return self.control is not None
-
 
 @dataclass(frozen=True)
-class Study:
-    """An ablation: vocabularies that differ (`variants`), or models of the file (`models`).
+class Study(Arguments):
+    """An ablation: vocabularies that differ (`variants`), or models of the file (`models`)."""
 
-    Attributes:
-        task: the task of the linear probe.
-        vocabulary: options of stage 1 that all variants share.
-        variants: the options in which each differs.
-        seeds: how many of the file's seeds stage 1 is repeated with.
-        neighbour_steps: training steps of the predictor that sees only the codes around a hidden position.
-        models: name of a model -> what is varied in it, to tabulate its scores.
-        mode: of the models' cells.
-        published: the number of the paper's table to add; by what is varied when not given.
-    """
-
-    name: str
-    task: str | None = None
-    vocabulary: dict = field(default_factory=dict)
-    variants: tuple[dict, ...] = ()
-    seeds: int = 1
-    neighbour_steps: int = 200
-    models: dict = field(default_factory=dict)
-    mode: str = "full"
-    published: int | None = None
+    name: str = required("heading of its table")
+    task: str | None = option(None, "of the linear probe")
+    vocabulary: dict = option({}, "options of stage 1 that all variants share")
+    variants: list[dict] = option([], "the options in which each differs")
+    seeds: int = option(1, "how many of the file's seeds stage 1 is repeated with", at_least=1)
+    neighbour_steps: int = option(
+        200, "training steps of the predictor that sees only the codes around a masked position", at_least=1
+    )
+    models: dict = option({}, "name of a model -> what is varied in it, to tabulate its scores")
+    mode: Literal[Mode, "control"] = option("full", "of the models' cells")
+    published: int | bool | None = option(
+        None, "the number of the paper's table to add; by what is varied when not given"
+    )
 
     def title(self) -> str:
         """The heading of its table."""
@@ -104,27 +79,26 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Specification:
-    """A benchmark file. docs/benchmark.md describes the format."""
+class Specification(Arguments):
+    """A benchmark file."""
 
-    title: str
-    tasks: tuple[TaskEntry, ...]
-    models: tuple[ModelEntry, ...]
-    modes: dict[str, dict]
-    seeds: tuple[int, ...]
-    data_dir: str | None = None
-    train_rows: int | None = None
-    dev_rows: int | None = None
-    fasta: tuple[str, ...] = ()
-    window: int = 512
-    reference: str | None = None
-    ablations: tuple[Study, ...] = ()
+    tasks: list[TaskEntry] = required("what the models are scored on")
+    models: tuple[ModelEntry, ...] = required("what is compared")
+    modes: dict = required("mode -> options of fine-tuning")
+    seeds: list[int] = required("of fine-tuning", **SEED)
+    title: str = option("Benchmark", "heading of the tables")
+    format: Literal[1] = option(1, "version of the file's format")
+    data_dir: str | None = option(None, "folder of the catalogue's tasks in GUE's layout; the Hub when not given")
+    train_rows: int | None = option(None, "most rows of train", at_least=1)
+    dev_rows: int | None = option(None, "most rows of dev", at_least=1)
+    fasta: list[str] = option([], "what vocabularies and encoders are trained on")
+    window: int = option(512, "of pre-training, in bases", at_least=1)
+    reference: str | None = option(None, "the model from which paired differences are taken")
+    ablations: list[Study] = option([], "studies of vocabularies")
 
     def modes_of(self, model: ModelEntry) -> tuple[str, ...]:
         """The modes that a model runs; a control has one of its own."""
-        if model.is_control:
-            return ("control",)
-        return model.modes or tuple(self.modes)
+        return ("control",) if model.control else tuple(model.modes or self.modes)
 
     def points(self, task: TaskEntry, model: ModelEntry, mode: str) -> list[dict]:
         """The grid of a cell: one dict of fine-tuning options for each point.
