@@ -11,7 +11,7 @@ import pytest
 from vqdna_hf.arguments import analysis, data, publishing, training
 from vqdna_hf.arguments.training import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
 from vqdna_hf.baselines.tokenizers import LARGEST_K
-from vqdna_hf.cards.scores import MODES
+from vqdna_hf.cards.scores import MODE_WORDS
 from vqdna_hf.cli import COMMANDS, arguments_of, main
 from vqdna_hf.metrics import metric_names
 from vqdna_hf.modeling.configuration_vqdna import (
@@ -149,7 +149,7 @@ def test_the_choices_and_bounds_are_those_of_the_code():
     assert set(choices(PretrainArguments, "preset")) == set(ENCODER_PRESETS)
     assert choices(TrainTokenizerArguments, "quantizer") == QUANTIZERS
     assert choices(FinetuneArguments, "pooling") == choices(analysis.DemoArguments, "pooling") == POOLINGS
-    assert set(choices(FinetuneArguments, "mode")) == set(MODES)
+    assert set(choices(FinetuneArguments, "mode")) == set(MODE_WORDS)
     problems = choices(FinetuneArguments, "problem")
     assert set(choices(FinetuneArguments, "metric")) == {name for one in problems for name in metric_names(one)}
     assert limits(data.BaselineTokenizerArguments, "k").at_most == LARGEST_K

@@ -16,7 +16,7 @@ METRICS = {
     "spearman": ("spearmanr", "Spearman correlation"),
     "pearson": ("pearsonr", "Pearson correlation"),
 }
-MODES = {
+MODE_WORDS = {
     "lora": "LoRA adapters and the head",
     "full": "encoder and head",
     "end-to-end": "encoder, head and the vocabulary's network",
@@ -119,7 +119,7 @@ def eval_result(
         dataset_config=task,
         dataset_split="test",
         metric_type=name,
-        metric_name=f"test {metric_words(metric)}, {MODES.get(mode, mode)}, {how}",
+        metric_name=f"test {metric_words(metric)}, {MODE_WORDS.get(mode, mode)}, {how}",
         metric_value=round(value, 6),
         metric_args={"mode": mode, "seeds": seeds, **spread},
     )

@@ -4,7 +4,7 @@ import math
 
 from ..runs.records import read_cuts
 from .facts import CardFacts
-from .scores import MODES, TaskScores, metric_words
+from .scores import MODE_WORDS, TaskScores, metric_words
 
 
 _MASKINGS = {
@@ -173,7 +173,7 @@ def task_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
         rows.append(
             (
                 row.dataset,
-                MODES.get(row.mode, row.mode),
+                MODE_WORDS.get(row.mode, row.mode),
                 metric_words(row.metric),
                 row.spread("dev"),
                 row.spread("test"),

@@ -126,6 +126,14 @@ class _Control:
     pairs: list[list[np.ndarray]]
     support: np.ndarray
 
+    @classmethod
+    def fit(
+        cls, train: CodeTable, permuted: np.ndarray, strength: float, sizes: list[int], pairs: list[list[np.ndarray]]
+    ) -> "_Control":
+        probe = Probe.fit(train.features, permuted, strength)
+        labels = code_labels(code_relevance(probe, train, sizes))
+        return cls(probe, labels, pairs, label_support(labels, pairs))
+
 
 def study_labels(
     codec: VQDNACodecModel,
@@ -154,10 +162,8 @@ def study_labels(
     for permuted in tqdm(permutations, desc="Labels from halves, and from permuted classes"):
         pairs.append(half_labels(train, labels["train"], strength, sizes, rng))
         # halves of one permutation share its accidents: only many permutations show what accidents do
-        split = [half_labels(train, permuted, strength, sizes, rng) for _ in range(repeats)]
-        fitted = Probe.fit(train.features, permuted, strength)
-        codes = code_labels(code_relevance(fitted, train, sizes))
-        controls.append(_Control(fitted, codes, split, label_support(codes, split)))
+        halves = [half_labels(train, permuted, strength, sizes, rng) for _ in range(repeats)]
+        controls.append(_Control.fit(train, permuted, strength, sizes, halves))
     support, control_codes = label_support(found, pairs), [control.labels for control in controls]
     stable = [_stable(control.labels, control.support) for control in controls]
     purities = [neighbour_purity(vectors, one) for one in control_codes]

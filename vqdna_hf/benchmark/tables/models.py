@@ -9,7 +9,6 @@ from .scores import Scores, metric_name, number, score_cell, seeds_note
 
 
 _FINE_TUNING = ("full", "lora", "end-to-end")
-MODES = (*_FINE_TUNING, "linear")
 
 
 def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
@@ -35,20 +34,7 @@ def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
             models.setdefault(model, {})[mode] = found[task]
     if not models:
         return None
-    rows = []
-    for model, found in models.items():
-        one = next(iter(found.values()))
-        usage = _numbers(one, "tokenizer", "usage")
-        probe, fine = found.get("linear"), found.get(tuned) or found.get("control")
-        cells = (
-            Cell(model),
-            *_tokenizer_cells(one),
-            Cell(" / ".join(f"{100 * share:.1f}" for share in usage) or NOTHING),
-            number(next(iter(_numbers(one, "tokenizer", "tokens_per_base")), None), 3),
-            score_cell(probe and probe.spread(), scores.seeds),
-            score_cell(fine and fine.spread(), scores.seeds),
-        )
-        rows.append(Row(cells, one.kind, "all"))
+    rows = [_efficiency_row(model, found, tuned, scores.seeds) for model, found in models.items()]
     metric = chosen.summaries[0].metric
     notes = [
         seeds_note(scores.seeds),
@@ -68,6 +54,21 @@ def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
     )
 
 
+def _efficiency_row(model: str, found: dict[str, Summary], tuned: str | None, seeds: int) -> Row:
+    one = next(iter(found.values()))
+    usage = _numbers(one, "tokenizer", "usage")
+    probe, fine = found.get("linear"), found.get(tuned) or found.get("control")
+    cells = (
+        Cell(model),
+        *_tokenizer_cells(one),
+        Cell(" / ".join(f"{100 * share:.1f}" for share in usage) or NOTHING),
+        number(next(iter(_numbers(one, "tokenizer", "tokens_per_base")), None), 3),
+        score_cell(probe and probe.spread(), seeds),
+        score_cell(fine and fine.spread(), seeds),
+    )
+    return Row(cells, one.kind, "all")
+
+
 def rank_tables(scores: Scores) -> list[Table]:
     """Average rank, parameters, FLOPs and pre-training bases: one table for each mode, with the controls in each.
 
@@ -75,7 +76,7 @@ def rank_tables(scores: Scores) -> list[Table]:
     """
     there = {one.row[1] for one in scores.summaries}
     tables = []
-    for mode in [mode for mode in MODES if mode in there] or ["control"]:
+    for mode in [mode for mode in (*_FINE_TUNING, "linear") if mode in there] or ["control"]:
         published = scores.published and (scores.rank_published or not tables)
         summaries = [one for one in scores.summaries if one.row[1] in (mode, "control")]
         tables.append(_rank_table(Scores(summaries, published, scores.rank_published), mode))
