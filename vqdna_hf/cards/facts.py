@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..checkpoints.lineage import without_paths
 from ..modeling.adapters_vqdna import recorded_head
-from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
-from ..runs.directories import check_inside
+from ..modeling.configuration_vqdna import VQDNACodecConfig
+from ..runs.directories import Holding, check_inside
 from ..runs.files import read_json
 from .benchmarks import CardBenchmark, read_benchmark
 from .record_shapes import SCORES, check_record, check_shape
@@ -181,14 +181,11 @@ def kind_of(files: dict[str, dict], directory: Path) -> str:
         ValueError: none of them.
     """
     config = files["config"]
-    if files["adapter_config"]:
-        return "adapter"
-    if files["probe"]:
-        return "probe"
-    if config.get("model_type") == VQDNAConfig.model_type:
+    kind = Holding(frozenset(f"{name}.json" for name, content in files.items() if content), config).kind
+    if kind == "model":
         return "classifier" if set(config.get("architectures") or []) & set(_CLASSIFIERS) else "encoder"
-    if config.get("model_type") == _CODEC or (files["codec_config"] and not config):
-        return "vocabulary"
+    if kind is not None:
+        return kind
     raise ValueError(
         f"{directory} holds nothing that a card can be written for: its config.json has the model_type "
         f"{config.get('model_type')!r}. Give the directory of a VQDNA vocabulary, model, adapter or linear probe."

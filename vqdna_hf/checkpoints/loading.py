@@ -2,20 +2,15 @@
 
 from pathlib import Path
 
-from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
+from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..runs.files import read_json
+from ..runs.directories import read_directory
 from . import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoint
 
 
 def is_vocabulary(directory: str) -> bool:
     """Whether a directory, or a checkpoint of the package, holds a vocabulary and no encoder."""
-    place = Path(resolve_checkpoint(directory))
-    kind = _model_type(place)
-    if kind is None:  # adapters and probes have a vocabulary beside them
-        alone = not any((place / name).is_file() for name in ("adapter_config.json", "probe.json"))
-        return alone and (place / "codec_config.json").is_file()
-    return kind == VQDNACodecConfig.model_type
+    return read_directory(resolve_checkpoint(directory)).kind == "vocabulary"
 
 
 def check_model_directory(directory: str):
@@ -26,24 +21,16 @@ def check_model_directory(directory: str):
         StrictDataclassError: a field of its configuration that no model can have.
     """
     place = Path(resolve_checkpoint(directory))
-    kind = _model_type(place)
-    if kind != VQDNAConfig.model_type or not any(place.glob("model*.safetensors*")):
-        found = "a configuration without weights" if kind == VQDNAConfig.model_type else "no model"
-        if is_vocabulary(directory):
-            found = "a vocabulary"
-        if (place / "adapter_config.json").is_file():
-            found = "an adapter"
+    held = read_directory(place)
+    if held.model_type != VQDNAConfig.model_type or not any(place.glob("model*.safetensors*")):
+        found = {"vocabulary": "a vocabulary", "adapter": "an adapter", "model": "a configuration without weights"}
+        found = found.get(held.kind, "no model")
         raise ValueError(
             f"{directory} holds {found}, but a pre-trained encoder is needed: {DEFAULT_CHECKPOINT}, which comes with "
             "the package, or the directory that `vqdna pretrain` wrote."
         )
     # as it stands: a task's own fields are put over it when a model is built, and adapters read it again when saved
     VQDNAConfig.from_pretrained(place)
-
-
-def _model_type(place: Path) -> str | None:
-    path = place / "config.json"
-    return read_json(path).get("model_type") if path.is_file() else None
 
 
 def load_tokenizer(directory: str) -> VQDNATokenizer:

@@ -47,7 +47,7 @@ from ..modeling.modeling_vqdna import (
     VQDNAPreTrainedModel,
 )
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
-from ..runs.directories import check_foreign_files
+from ..runs.directories import check_foreign_files, read_directory
 from ..runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
 from ..runs.records import package_versions
 from ..training.finite_weights import check_finite
@@ -138,21 +138,22 @@ def load_source(directory: Path) -> tuple[VQDNACodecModel, VQDNAPreTrainedModel 
         ValueError: the directory holds neither, a tokenizer of another vocabulary beside its model, or weights that
             are not finite.
     """
-    config = directory / "config.json"
-    kind = read_json(config).get("model_type") if config.is_file() else None
-    has_tokenizer = (directory / "tokenizer_config.json").is_file()
-    if (directory / "adapter_config.json").is_file():
+    held = read_directory(directory)
+    has_tokenizer = "tokenizer_config.json" in held.names
+    if held.kind == "adapter":
         model = _merged(directory)
-    elif kind == VQDNAConfig.model_type:
+    elif held.model_type == VQDNAConfig.model_type:
         name = (AutoConfig.from_pretrained(directory).architectures or ["no architecture"])[0]
         if name not in _MODELS:
-            raise ValueError(f"{config} names {name}; what is exported is one of {', '.join(_MODELS)}.")
+            raise ValueError(
+                f"{directory / 'config.json'} names {name}; what is exported is one of {', '.join(_MODELS)}."
+            )
         model = _MODELS[name].from_pretrained(directory, dtype=torch.float32)
     elif has_tokenizer:
-        if (directory / "probe.json").is_file():
+        if held.kind == "probe":
             logger.warning("%s holds a linear probe, which has no ONNX form: only its tokenizer is written", directory)
         return load_tokenizer(str(directory)).codec, None
-    elif kind == VQDNACodecModel.config_class.model_type:
+    elif held.model_type == VQDNACodecModel.config_class.model_type:
         codec = VQDNACodecModel.from_pretrained(directory, dtype=torch.float32).eval()
         check_finite(codec, str(directory))
         return codec, None

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from ..cards.card import is_nobodys_words, write_model_card
 from ..checkpoints.lineage import without_paths
 from ..modeling.tokenization_vqdna import VOCAB_FILES_NAMES
-from ..runs.directories import check_inside, plain_name
+from ..runs.directories import check_inside, plain_name, read_directory
 from ..runs.files import read_json, write_json
 from ..runs.records import check_digests
 from .remote_code import write_remote_code
@@ -40,27 +40,27 @@ def directory_kind(directory: Path) -> str:
     """
     if not directory.is_dir():
         raise ValueError(f"{directory} is not a directory. Give the one that `vqdna pretrain` or `finetune` wrote.")
-    if (directory / _ADAPTER).is_file():
+    held = read_directory(directory)
+    if held.kind == "adapter":
         if _model_weights(directory):
             raise ValueError(
                 f"{directory} holds a model ({_WEIGHTS}) and an adapter ({_ADAPTER}), of which a repository can hold "
                 "one. Copy the files of one of them to a directory of their own."
             )
         return "adapter"
-    if (directory / "probe.json").is_file():
+    if held.kind == "probe":
         raise ValueError(f"{directory} holds a linear probe, which no Auto class can load. It is not published.")
-    if not (directory / "config.json").is_file():
+    if "config.json" not in held.names:
         raise ValueError(
             f"{directory} holds neither config.json nor {_ADAPTER}: it is not the directory of a finished model, "
             "vocabulary or adapter."
         )
-    found = read_json(directory / "config.json").get("model_type")
-    if found not in list(_KINDS):  # a list, as the file may hold anything
+    if held.model_type not in list(_KINDS):  # a list, as the file may hold anything
         raise ValueError(
-            f"{directory / 'config.json'} has model_type {found!r}, but only VQDNA models and vocabularies can be "
-            f"published: {', '.join(_KINDS)}."
+            f"{directory / 'config.json'} has model_type {held.model_type!r}, but only VQDNA models and vocabularies "
+            f"can be published: {', '.join(_KINDS)}."
         )
-    return _KINDS[found]
+    return _KINDS[held.model_type]
 
 
 def files_to_publish(directory: Path, kind: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from .files import check_fields, read_json
@@ -30,6 +31,56 @@ FILES = {
     "probe.json": {},
     "training.json": {"fingerprint": _TEXT, "corpus": _OBJECT, "vocabulary": _OBJECT},
 }
+
+
+# `model_type` in a `config.json` of ours: the classes, which have it too, import torch
+_MODEL, _VOCABULARY = "vqdna", "vqdna_codec"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a directory holds, as its JSON files say.
+
+    Attributes:
+        names: which of `FILES` are there.
+        config: `config.json`; empty where there is none.
+    """
+
+    names: frozenset[str]
+    config: dict
+
+    @property
+    def model_type(self) -> str | None:
+        """That of `config.json`."""
+        return self.config.get("model_type")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether there is a model of another kind than VQDNA's."""
+        return self.model_type not in (None, _MODEL, _VOCABULARY)
+
+    @property
+    def kind(self) -> str | None:
+        """`adapter`, `probe`, `model` (an encoder with any head), `vocabulary`, or `None`."""
+        if "adapter_config.json" in self.names:
+            return "adapter"
+        if "probe.json" in self.names:
+            return "probe"
+        if self.model_type == _MODEL:
+            return "model"
+        alone = self.model_type is None and "codec_config.json" in self.names
+        return "vocabulary" if alone or self.model_type == _VOCABULARY else None
+
+
+def read_directory(directory: str | os.PathLike) -> Holding:
+    """What a directory holds; nothing where there is none.
+
+    Raises:
+        ValueError: see `read_json`.
+    """
+    place = Path(directory)
+    names = frozenset(name for name in FILES if (place / name).is_file())
+    return Holding(names, read_json(place / "config.json") if "config.json" in names else {})
 
 
 def check_model_files(directory: str | os.PathLike):

@@ -16,11 +16,10 @@ from ..arguments.training import FinetuneArguments
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
 from ..data.strands import other_strand
 from ..lora import lora_config
-from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from ..runs.directories import check_model_files
-from ..runs.files import read_json, save_pretrained, write_json
+from ..runs.directories import check_model_files, read_directory
+from ..runs.files import save_pretrained, write_json
 from ..runs.records import Cut, cut_records, note_cut
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
 from ..tasks import load_task_files
@@ -46,13 +45,9 @@ _UNDECLARED = {"deberta": "cls_dropout", "deberta-v2": "cls_dropout"}
 def is_other_model(source: str) -> bool:
     """Whether a directory, or else a repository of the Hub, holds a model that is none of ours."""
     check_model_files(source)
-    path = Path(source) / "config.json"
     if not Path(source).is_dir():
         return "/" in source and not source.startswith(("/", "."))
-    if not path.is_file():
-        return False
-    kind = read_json(path).get("model_type")
-    return kind not in (None, VQDNAConfig.model_type, VQDNACodecConfig.model_type)
+    return read_directory(source).is_foreign
 
 
 def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **options):

@@ -16,7 +16,7 @@ from ..baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, token_usage
 from ..checkpoints.lineage import without_paths
 from ..data import Corpus
 from ..modeling.nucleotides_vqdna import ids_to_bases
-from ..runs.directories import check_model_files
+from ..runs.directories import check_model_files, read_directory
 from ..runs.files import read_json, save_pretrained, write_json
 from ..runs.records import package_versions
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
@@ -128,8 +128,7 @@ def build_model(arguments: PretrainArguments, tokenizer: PreTrainedTokenizerFast
     """
     if arguments.model is None:
         return TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(arguments.preset, tokenizer=tokenizer))
-    path = Path(arguments.model) / "config.json"
-    kind = read_json(path).get("model_type") if path.is_file() else None
+    kind = read_directory(arguments.model).model_type
     if kind != TokenEncoderConfig.model_type or not is_token_directory(arguments.model):
         raise ValueError(
             f"{arguments.model} holds no encoder over an ordinary vocabulary (its model_type is {kind!r}): give the "
