@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vqdna_hf.data import Corpus, CorpusError, GenomeBases, iter_windows, write_corpus
-from vqdna_hf.data import corpus as corpus_module
+from vqdna_hf.data import corpus_writing as corpus_module
 
 
 class EchoTokenizer:
@@ -107,7 +107,9 @@ def test_processes_of_a_launch_share_the_shards(genomes, tmp_path):
     tokenizers = [EchoTokenizer() for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         runs = [
-            pool.submit(write, genomes, tmp_path / "shared", tokenizer=tokenizers[rank], place=(rank, 3), **options)
+            pool.submit(
+                write, genomes, tmp_path / "shared", tokenizer=tokenizers[rank], rank=rank, world_size=3, **options
+            )
             for rank in (2, 1, 0)
         ]
         shared = [run.result(timeout=60) for run in runs]

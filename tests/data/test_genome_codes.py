@@ -206,15 +206,15 @@ def test_a_stopped_run_is_continued(fasta, tmp_path, tokenizer, monkeypatch):
 def test_processes_of_a_launch_wait_for_the_first(fasta, tmp_path, tokenizer):
     idle = Interrupting(codec=codec_of()).interrupt_after(0)
     with ThreadPoolExecutor(2) as pool:
-        waiting = pool.submit(write, fasta, tmp_path / "out", idle, place=(1, 2))
-        first = pool.submit(write, fasta, tmp_path / "out", tokenizer, place=(0, 2)).result(timeout=60)
+        waiting = pool.submit(write, fasta, tmp_path / "out", idle, rank=1)
+        first = pool.submit(write, fasta, tmp_path / "out", tokenizer, rank=0).result(timeout=60)
         assert waiting.result(timeout=60).manifest == first.manifest
     # and none of them takes what an earlier run left for what it waits for
     for complete in ("true", "false"):
         path = tmp_path / "out" / "genome.json"
         path.write_text(path.read_text().replace('"complete": true', f'"complete": {complete}'))
         with pytest.raises(GenomeCodesError, match="made differently: piece_length: 40 then, 41 now"):
-            write(fasta, tmp_path / "out", tokenizer, piece_length=41, place=(1, 2))
+            write(fasta, tmp_path / "out", tokenizer, piece_length=41, rank=1)
 
 
 def test_a_damaged_shard_in_the_middle_is_written_again(fasta, tmp_path, tokenizer):

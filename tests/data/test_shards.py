@@ -21,7 +21,7 @@ from vqdna_hf.data import (
     write_corpus,
     write_genome_codes,
 )
-from vqdna_hf.data import corpus as corpus_module
+from vqdna_hf.data import corpus_writing as corpus_module
 from vqdna_hf.data.shards import PARQUET_OPTIONS, identity_metadata, is_whole, shard_record
 
 
@@ -150,7 +150,7 @@ def test_a_slow_process_of_a_launch_leaves_the_repair_to_the_first(genomes, tmp_
         found = look(*args, **kwargs)
         if found and not mended:
             mended.append(found)
-            write(genomes, tmp_path, tokenizer=EchoTokenizer(), place=(0, 2), **CODES)
+            write(genomes, tmp_path, tokenizer=EchoTokenizer(), rank=0, world_size=2, **CODES)
         return found
 
     def wait_a_little(finished):
@@ -159,7 +159,7 @@ def test_a_slow_process_of_a_launch_leaves_the_repair_to_the_first(genomes, tmp_
     monkeypatch.setattr(corpus_module, "complaint", look_slowly)
     monkeypatch.setattr(corpus_module, "wait_until", wait_a_little)
     slow = EchoTokenizer()
-    assert write(genomes, tmp_path, tokenizer=slow, place=(1, 2), **CODES).manifest == expected
+    assert write(genomes, tmp_path, tokenizer=slow, rank=1, world_size=2, **CODES).manifest == expected
     assert mended and slow.windows == 0
 
 

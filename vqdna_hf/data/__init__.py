@@ -1,7 +1,8 @@
 """Sequences on disk and in memory: FASTA files, windows, corpora, codes of genomes."""
 
 from .base_labels import align_labels
-from .corpus import Corpus, CorpusError, write_corpus
+from .corpus import Corpus, CorpusError
+from .corpus_writing import write_corpus
 from .fasta import FastaError, FastaStream, read_fasta
 from .genome_bases import GenomeBases
 from .genome_codes import GenomeCodes, GenomeCodesError

@@ -4,8 +4,8 @@ Files are read twice: once to check them and to measure their contigs, so that h
 character in the last line, and once piece by piece. Pieces go through the network with the bases around them that
 their codes depend on, which gives exactly the codes of the whole contig.
 
-A shard appears under its name only when it is whole, so a run that was stopped continues where it left off; one that
-was lost or damaged since is made again by the same call.
+A shard appears under its name only when it is whole, so a run that was stopped resumes where it was; one that was lost
+or damaged since is made again by the same call.
 """
 
 import hashlib
@@ -23,7 +23,6 @@ import transformers
 from tqdm.auto import tqdm
 
 from ..runs.files import check_fields, replacing, write_json
-from ..runs.records import different_settings
 from ..version import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
@@ -38,7 +37,7 @@ from .genome_codes import (
     genome_manifest,
     shard_path,
 )
-from .manifests import holds_manifest, wait_until
+from .manifests import begun_manifest, wait_until
 from .shards import PARQUET_OPTIONS, RECORDS, identity_metadata, is_whole, known_record, shard_identity, shard_record
 
 
@@ -58,7 +57,7 @@ def write_genome_codes(
     piece_length: int = 65_536,
     shard_pieces: int = 128,
     progress: bool = True,
-    place: tuple[int, int] = (0, 1),
+    rank: int = 0,
 ) -> GenomeCodes:
     """Encode every base of FASTA files; called again with the same arguments, finish what was begun.
 
@@ -73,8 +72,8 @@ def write_genome_codes(
         piece_length: bases of a row, at most; memory grows with it and with `workers`, and with nothing else.
         shard_pieces: row groups of a file, of `piece_length` to twice as many bases each: what an interrupted run
             loses at most.
-        place: the number of this process, and how many were called alike: the first of them writes, with its workers,
-            and the others wait for it. All must see the same directory.
+        rank: the number of this process where several were called alike: the first of them, 0, writes, with its
+            workers, and the others wait for it. All must see the same directory.
 
     Returns:
         The finished codes.
@@ -105,16 +104,16 @@ def write_genome_codes(
         "inputs": [_describe(path) for path in paths],
         "versions": {"vqdna-hf": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
     }
-    if place[0]:
+    if rank:
         wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
-    if place[0]:
+    if rank:
         wait_until(lambda: _is_there(output))
         return GenomeCodes.load(output)
-    # a run that goes on need not check the files again: their checksums are those of files that were right
+    # a run that resumes need not check the files again: their checksums are those of files that were right
     manifest["contigs"] = begun["contigs"] if begun else measure_contigs(paths, progress)
     manifest["shards"] = _plan(manifest["contigs"], piece_length, shard_pieces)
-    # what was begun before shards had records is known by its rows alone, and goes on so
+    # what was begun before shards had records is known by its rows alone, and stays so
     manifest |= {RECORDS: {}} if begun is None else {name: begun[name] for name in (RECORDS,) if name in begun}
     whole = _whole_shards(output, manifest)
     if begun and begun.get("complete") and all(whole):
@@ -149,14 +148,13 @@ def _describe(path: Path) -> dict:
 
 def _begun(output: Path, manifest: dict) -> dict | None:
     """The manifest of what was begun in a directory, if anything was, with the same settings."""
-    if not holds_manifest(output, MANIFEST, GenomeCodesError, "Give the genome's codes a directory of their own."):
+    advice = "Give the genome's codes a directory of their own."
+    found = begun_manifest(
+        output / MANIFEST, manifest, _SETTINGS, lambda path: genome_manifest(path.parent), GenomeCodesError,
+        "genome codes", advice,
+    )  # fmt: skip
+    if found is None:
         return None
-    found = genome_manifest(output)
-    if details := different_settings(found, manifest, _SETTINGS):
-        raise GenomeCodesError(
-            f"{output} holds genome codes made differently: {details}. Use the same arguments and files to go on, or "
-            "another directory."
-        )
     if found.get("complete"):
         check_manifest(output / MANIFEST, found)
     check_fields(found, {"contigs": dict}, output / MANIFEST, GenomeCodesError)

@@ -6,10 +6,11 @@ write together see how far the others are.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..runs.files import check_output, holds_files, read_json
+from ..runs.records import different_settings
 
 
 def read_manifest(path: Path, error: type[ValueError], complaint: str, advice: str) -> dict:
@@ -43,6 +44,38 @@ def holds_manifest(directory: Path, name: str, error: type[ValueError], advice: 
     if directory.exists() and (not directory.is_dir() or holds_files(directory, (name,))):
         raise error(f"{directory} is not empty and holds no {name}. {advice}")
     return False
+
+
+def begun_manifest(
+    path: Path,
+    wanted: dict,
+    names: Iterable[str],
+    read: Callable[[Path], dict],
+    error: type[ValueError],
+    what: str,
+    advice: str,
+) -> dict | None:
+    """The manifest of a run that was begun with the same settings; `None` if a run may begin there.
+
+    Args:
+        path: of the manifest.
+        wanted, names: see `different_settings`.
+        read: gives the manifest that is there.
+        what: what the directory holds, for messages.
+        advice: a sentence for a directory that holds something else.
+
+    Raises:
+        error: as `holds_manifest`, or the run had other settings.
+    """
+    if not holds_manifest(path.parent, path.name, error, advice):
+        return None
+    found = read(path)
+    if details := different_settings(found, wanted, names):
+        raise error(
+            f"{path.parent} holds {what} made differently: {details}. Use the same arguments and files to resume, or "
+            "another directory."
+        )
+    return found
 
 
 def wait_until(finished: Callable[[], object]) -> None:

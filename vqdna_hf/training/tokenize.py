@@ -37,8 +37,8 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
     check_held_out(arguments.eval_contigs, arguments.eval_fraction)
     vocabulary = arguments.tokenizer or (DEFAULT_CHECKPOINT if arguments.codes else None)
     tokenizer = None if vocabulary is None else load_tokenizer(vocabulary)
-    place = process_place()
-    genome = GenomeBases.from_fasta(arguments.fasta, progress=place[0] == 0)
+    rank, world_size = process_place()
+    genome = GenomeBases.from_fasta(arguments.fasta, progress=rank == 0)
     train, held_out = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
     remedy = "Lower --min-length, or give FASTA files with longer known sequences."
     check_windows(train, arguments.window, arguments.min_length, "train", remedy)
@@ -56,9 +56,10 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
         fingerprint=None if tokenizer is None else tokenizer.vocabulary_fingerprint,
         inputs=train.inputs,
         workers=arguments.workers,
-        place=place,
+        rank=rank,
+        world_size=world_size,
     )
-    if place[0] == 0:
+    if rank == 0:
         logger.info("The corpus is in %s", arguments.output)
     return corpus
 
@@ -69,11 +70,11 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
         if getattr(arguments, name) != getattr(defaults, name):
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is about windows, and --contigs stores none: leave it out.")
-    rank, processes = process_place()
+    rank, world_size = process_place()
     # the main process of a launch has workers of its own, as many as were launched beside it
-    workers = 1 if rank else max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
+    workers = 1 if rank else max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
     tokenizer = load_tokenizer(arguments.tokenizer or DEFAULT_CHECKPOINT)
-    genome = write_genome_codes(arguments.fasta, arguments.output, tokenizer, workers=workers, place=(rank, processes))
+    genome = write_genome_codes(arguments.fasta, arguments.output, tokenizer, workers=workers, rank=rank)
     if rank == 0:
         logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
     return genome
