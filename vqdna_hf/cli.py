@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         _function_of(command)(arguments)
     except KeyboardInterrupt:
         again = "with --resume " if hasattr(arguments, "resume") else ""
-        print(f"\nvqdna {command}: interrupted; the same command {again}goes on from what is saved.", file=sys.stderr)
+        print(f"\nvqdna {command}: interrupted; the same command {again}resumes from what is saved.", file=sys.stderr)
         return 130
     except _input_errors() as error:
         return _refuse(command, error)

@@ -153,5 +153,5 @@ def test_no_worker_outlives_its_command(tmp_path, end):
     message = (tmp_path / "log").read_text()
     assert "Traceback" not in message
     if end == "interrupted":
-        assert status == 130 and "the same command goes on from what is saved" in message
+        assert status == 130 and "the same command resumes from what is saved" in message
         assert not list((tmp_path / "out").glob(".shard*"))

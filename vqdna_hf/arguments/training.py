@@ -50,7 +50,7 @@ class RunArguments(Arguments):
     logging_steps: int = option(50, "steps between log lines", at_least=1)
     eval_steps: int = option(500, "steps between evaluations", at_least=1)
     save_steps: int = option(500, "steps between checkpoints", at_least=1)
-    resume: bool = option(False, "go on with the unfinished run in --output")
+    resume: bool = option(False, "resume the unfinished run in --output")
 
     def settings(self) -> dict:
         """What must not change between the parts of one run."""
@@ -63,7 +63,7 @@ class TrainTokenizerArguments(RunArguments):
 
     fasta: list[str] = option([], "FASTA file, plain or compressed; give it once per file")
     preset: Literal["paper-vq", "paper-hrq", "small", "tiny"] = option("small", "architecture; tiny is for tests")
-    recipe: Recipe = option("default", "paper: Appendix A's optimizer, and no hidden bases")
+    recipe: Recipe = option("default", "paper: Appendix A's optimizer, and no masked bases")
     quantizer: Literal["vq", "rq", "hrq"] | None = option(None, "instead of the preset's")
     codebook_sizes: list[int] = option(
         [], "codes of each level, instead of the preset's", at_least=1, at_most=LARGEST_CODEBOOK
@@ -74,12 +74,12 @@ class TrainTokenizerArguments(RunArguments):
     quantized_layers: list[int] = option(
         [], "encoder layers (from 1) that the levels quantize, the last among them", at_least=1
     )
-    mask_ratio: float | None = option(None, "fraction of the input bases hidden (denoising)", at_least=0, below=1)
+    mask_ratio: float | None = option(None, "fraction of the input bases masked (denoising)", at_least=0, below=1)
     word_radius: int | None = option(
         None, "bases on either side that a code has to name by itself, while training", at_least=0
     )
     clean_steps: int = option(
-        0, "last steps, in which nothing is hidden; k-means begins them", at_least=0, at_most=MOST_STEPS
+        0, "last steps, in which nothing is masked; k-means begins them", at_least=0, at_most=MOST_STEPS
     )
     restart_threshold: float | None = option(
         None, "restart codes used less than this fraction of the mean usage", at_least=0, below=1
@@ -129,16 +129,16 @@ class PretrainArguments(RunArguments):
     corpus: str = required("directory that `vqdna tokenize` wrote")
     tokenizer: str = option(DEFAULT_CHECKPOINT, "tokenizer directory, or a checkpoint of the package")
     model: str | None = option(
-        None, "pre-trained model to go on from, or a checkpoint of the package; a new encoder when not given"
+        None, "pre-trained model to start from, or a checkpoint of the package; a new encoder when not given"
     )
     preset: Literal["paper", "paper-bert", "paper-local", "small", "small-conv", "small-local", "tiny"] = option(
         "small", "encoder; tiny is for tests"
     )
     recipe: Recipe = option("default", "paper: Appendix A's optimizer, and `token` masking")
-    masking: MaskingKind = option("base", "base hides bases, then tokenizes; token is the paper's")
+    masking: MaskingKind = option("base", "base masks bases, then tokenizes; token is the paper's")
     mask_ratio: float = option(0.25, "fraction of the bases to predict", above=0, below=1)
     span_length: int | None = option(
-        None, "length, in bases, of a hidden span (--masking span) or of a run of hidden bases (base)", **_BASES
+        None, "length, in bases, of a masked span (--masking span) or of a run of masked bases (base)", **_BASES
     )
     lora: bool = option(False, "train LoRA adapters and heads instead of all parameters; needs --model")
     random_strand: bool = option(True, "read windows on either strand (not with stored codes)")
@@ -205,7 +205,7 @@ class FinetuneArguments(Arguments):
     group_by_length: bool = option(True, "put sequences of like lengths into a batch, where lengths differ")
     cache_codes: bool = option(True, "compute the codes of a data set once, and keep them (not end-to-end)")
     cache_dir: str | None = option(None, "where codes are kept; a folder of the datasets cache by default")
-    resume: bool = option(False, "go on with the unfinished run in --output")
+    resume: bool = option(False, "resume the unfinished run in --output")
 
     def settings(self) -> dict:
         """What must not change between the parts of one run."""

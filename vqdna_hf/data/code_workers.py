@@ -110,7 +110,7 @@ class CodeWorkers:
         except BrokenProcessPool as error:
             raise ChildProcessError(
                 f"One of the {self.workers} worker processes died (was it killed, for example for lack of memory?). "
-                "Run the same again, with fewer workers if memory is short: it goes on from what is saved."
+                "Run the same again, with fewer workers if memory is short: it resumes from what is saved."
             ) from error
 
 

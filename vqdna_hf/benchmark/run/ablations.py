@@ -1,8 +1,8 @@
 """Ablations (Tables 7 to 9 of the paper): vocabularies that differ in one thing, and encoders that do.
 
-A study varies options of `vqdna train-tokenizer` (codebook sizes, code dimension, quantizer, layers tapped, denoising
+A study varies options of `vqdna train-tokenizer` (codebook sizes, width, quantizer, quantized layers, denoising
 ratio) or of the masking of stage 2 (`masking`, `masked_share`, `span_length`), and looks at the vocabulary alone:
-reconstruction and use of the codes on held-out windows, a linear probe on a task, and how much of a hidden position a
+reconstruction and use of the codes on held-out windows, a linear probe on a task, and how much of a masked position a
 predictor gets that sees nothing but the codes around it. A study of `models` puts the scores of the file's own cells
 into a table of that shape.
 """
@@ -203,7 +203,7 @@ def _probe(tokenizer, task: TaskData) -> dict[str, float]:
 
 
 def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, corpus: Corpus) -> dict:
-    """What the codes around a hidden position tell of it, with the variant's masking."""
+    """What the codes around a masked position tell of it, with the variant's masking."""
     options, codes = StudyArguments(output="", **variant.masking), tokenizer.vocab_size - NUM_SPECIAL_TOKENS
     halo = tokenizer.codec.config.halo
     masking = Masking(options.masking, options.masked_share, halo, codes, options.span_length)

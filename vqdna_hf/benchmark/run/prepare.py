@@ -1,7 +1,7 @@
 """The models of a benchmark: vocabularies learned, encoders pre-trained, or found where the file says they are.
 
 Everything made here is in the output directory: `corpus`, `models/NAME/tokenizer` and `models/NAME/encoder`. What is
-finished there is not made again, and what was interrupted goes on, both only with the settings it was begun with.
+finished there is not made again, and what was interrupted resumes, both only with the settings it was begun with.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from .finished import UNTRAINED, check_encoder, check_inputs, encoder_directory,
 
 logger = logging.getLogger(__name__)
 
-# steps that only look at a run while it goes on: once, at its end
+# steps that only look at a run on its way: once, at its end
 _QUIET = {"eval_steps": 1_000_000, "save_steps": 500, "logging_steps": 100}
 # what decides an encoder that is not trained
 _INITIALIZING = ("seed", "preset", "base_loss_weight")
