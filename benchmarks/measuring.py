@@ -5,7 +5,6 @@ prints its table; `--json FILE` writes it too, from which `run_all.py` makes RES
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -15,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+
+from vqdna_hf.runs.files import write_json
 
 
 @dataclass
@@ -135,9 +136,7 @@ def report(title: str, figures: list[Figure], options: argparse.Namespace, notes
         print(f"\n{note}")
     if options.json:
         content = {"title": title, "machine": machine(), "notes": notes or [], "figures": [asdict(f) for f in figures]}
-        partial = options.json.with_name(f"{options.json.name}.partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, options.json)
+        write_json(options.json, content)
 
 
 def markdown(figures: list[Figure]) -> str:

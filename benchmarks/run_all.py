@@ -16,6 +16,8 @@ from pathlib import Path
 
 from measuring import Figure, markdown
 
+from vqdna_hf.runs.files import write_file
+
 
 HERE = Path(__file__).parent
 # script -> further arguments
@@ -79,9 +81,7 @@ def main() -> int:
     tables = {script: run(script, arguments[script], options.work) for script in wanted}
     failed = [script for script, table in tables.items() if table is None]
     if tables := {script: table for script, table in tables.items() if table}:
-        partial = options.output.with_name(f"{options.output.name}.partial")
-        partial.write_text(results(tables), encoding="utf-8")
-        os.replace(partial, options.output)
+        write_file(options.output, results(tables).encode())
         print(f"\nThe results are in {options.output}")
     return 1 if failed else 0
 

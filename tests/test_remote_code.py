@@ -231,7 +231,7 @@ def test_a_failure_leaves_no_map_without_its_modules(tmp_path, monkeypatch, fail
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("vqdna_hf.hub.remote_code.os.replace", fail)
+        patch.setattr("vqdna_hf.runs.files.os.replace", fail)
         with pytest.raises(OSError, match="disk is full"):
             write_remote_code(directory)
     assert all((directory / name).read_bytes() == content for name, content in before.items())

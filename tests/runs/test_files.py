@@ -225,11 +225,11 @@ def test_files_are_added_together(tmp_path):
     output = tmp_path / "out"
     output.mkdir()
     (output / "mine.txt").write_text("mine")
-    with pytest.raises(OSError, match="No space left"), adding_to_directory(output, last="z.json") as partial:
+    with pytest.raises(OSError, match="No space left"), adding_to_directory(output, "z.json") as partial:
         (partial / "a.json").write_text("{")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert names(output) == ["mine.txt"]
-    with adding_to_directory(output, last="a.json") as partial:
+    with adding_to_directory(output, "a.json") as partial:
         for name in ("a.json", "b.json"):
             write_json(partial / name, {})
     assert names(output) == ["a.json", "b.json", "mine.txt"] and names(tmp_path) == ["out"]

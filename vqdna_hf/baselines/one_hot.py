@@ -56,7 +56,7 @@ def write_one_hot_tokenizer(arguments: OneHotArguments) -> VQDNATokenizer:
     """
     find_checkpoint(Path(arguments.output), resume=True, result="tokenizer_config.json")  # refuses a finished run
     tokenizer = VQDNATokenizer(codec=one_hot_codec())
-    with adding_to_directory(Path(arguments.output), last="tokenizer_config.json") as partial:
+    with adding_to_directory(Path(arguments.output), "tokenizer_config.json") as partial:
         tokenizer.save_pretrained(partial)
     logger.info("The one-hot tokenizer is in %s", arguments.output)
     return tokenizer

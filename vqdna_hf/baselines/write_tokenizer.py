@@ -55,7 +55,7 @@ def write_baseline_tokenizer(arguments: BaselineTokenizerArguments) -> PreTraine
         "versions": package_versions(),
     }
     # its record comes last, when the tokenizer is there
-    with adding_to_directory(output, last="training.json") as partial:
+    with adding_to_directory(output, "training.json") as partial:
         tokenizer.save_pretrained(partial)
         write_json(partial / "training.json", record)
     logger.info("The tokenizer of %d tokens is in %s", len(tokenizer), output)

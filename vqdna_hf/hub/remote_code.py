@@ -1,13 +1,12 @@
 """The code a VQDNA repository carries, for `trust_remote_code=True` where the package is not installed."""
 
 import json
-import os
 from os import PathLike
 from pathlib import Path
 
 from ..modeling import configuration_vqdna
 from ..modeling.repository_vqdna import AUTO_MAPS, TOKENIZER_AUTO_MAP, custom_pipelines
-from ..runs.files import read_json
+from ..runs.files import adding_to_directory, read_json
 
 
 _CONFIG_FILE, _TOKENIZER_FILE, _ADAPTER_FILE = "config.json", "tokenizer_config.json", "adapter_config.json"
@@ -41,7 +40,10 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
         fingerprint = config.get("vocabulary_fingerprint")
         contents[_CONFIG_FILE] = with_references(config)
     contents[_TOKENIZER_FILE] = with_references(_read_tokenizer(directory, fingerprint))
-    return _write(directory, contents)
+    with adding_to_directory(directory, _CONFIG_FILE, _TOKENIZER_FILE) as partial:
+        for name, content in contents.items():
+            (partial / name).write_bytes(content)
+    return [directory / name for name in contents]
 
 
 def with_references(values: dict) -> bytes:
@@ -52,7 +54,7 @@ def with_references(values: dict) -> bytes:
         references["custom_pipelines"] = pipelines
     # what an earlier load has left there may name code that is not uploaded
     kept = {name: value for name, value in values.items() if name not in ("auto_map", "custom_pipelines")}
-    return _as_json(kept | references)
+    return (json.dumps(kept | references, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _read_model(directory: Path) -> dict:
@@ -95,21 +97,3 @@ def _read(path: Path, what: str) -> dict:
             f"{what} there with `save_pretrained`."
         )
     return read_json(path, advice=f"Save the {what} again.")
-
-
-def _as_json(values: dict) -> bytes:
-    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")
-
-
-def _write(directory: Path, contents: dict[str, bytes]) -> list[Path]:
-    """Write every file under another name, then rename them in the order given."""
-    partial = {directory / name: directory / f"{name}.partial" for name in contents}
-    try:
-        for temporary, content in zip(partial.values(), contents.values()):
-            temporary.write_bytes(content)
-        for path, temporary in partial.items():
-            os.replace(temporary, path)
-    finally:
-        for temporary in partial.values():
-            temporary.unlink(missing_ok=True)
-    return list(partial)

@@ -227,12 +227,12 @@ def replacing_directory(output: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def adding_to_directory(output: Path, last: str) -> Iterator[Path]:
+def adding_to_directory(output: Path, *last: str) -> Iterator[Path]:
     """Write files into a directory that may hold others: they appear there once all of them are whole.
 
     Args:
         output: the directory; the block is given another one to fill, flat.
-        last: the file that says that the others are there.
+        last: the files that say that the others are there.
 
     Raises:
         ValueError: see `check_output`.
@@ -243,13 +243,15 @@ def adding_to_directory(output: Path, last: str) -> Iterator[Path]:
             yield partial
         return
     restore_directory(output)
-    partial = partial_path(output)
+    # within it, as it may be a file system of its own
+    partial = partial_path(output / last[-1])
+    remove_leftovers(output / last[-1])
     remove(partial)
     try:
         partial.mkdir()
         yield partial
         _settle(partial)
-        for path in sorted(partial.iterdir(), key=lambda path: path.name == last):
+        for path in sorted(partial.iterdir(), key=lambda path: path.name in last):
             os.replace(path, output / path.name)
     finally:
         remove(partial)
@@ -275,7 +277,7 @@ def save_pretrained(what, directory: str | os.PathLike):
         what: has a `save_pretrained`.
     """
     if hasattr(what, "save_vocabulary"):
-        with adding_to_directory(Path(directory), last="tokenizer_config.json") as partial:
+        with adding_to_directory(Path(directory), "tokenizer_config.json") as partial:
             what.save_pretrained(partial)
         return
     what.save_pretrained(directory)
