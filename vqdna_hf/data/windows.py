@@ -23,8 +23,8 @@ IGNORED_LABEL = -100
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 # rows: read forward, read backward
 _STRAND_TABLE = np.stack([np.arange(COMPLEMENT.size, dtype=np.uint8), COMPLEMENT])
-# which of an item's random numbers decides what; bases are hidden by numbers _HIDDEN, _HIDDEN + 1, ...
-_POSITION, _START, _STRAND, _HIDDEN = 1, 2, 3, 4
+# which of an item's random numbers decides what; bases are masked by numbers _MASKED, _MASKED + 1, ...
+_POSITION, _START, _STRAND, _MASKED = 1, 2, 3, 4
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def _draw(states: np.ndarray, number: int | np.ndarray) -> np.ndarray:
 
 
 class WindowDataset(torch.utils.data.Dataset):
-    """Random windows of a genome, on either strand, optionally with some bases hidden.
+    """Random windows of a genome, on either strand, optionally with some bases masked.
 
     A contig is drawn with probability proportional to its length, then a start uniformly among those at which the
     window fits. A contig shorter than the window is given whole.
@@ -54,11 +54,11 @@ class WindowDataset(torch.utils.data.Dataset):
             schedule.
         seed: any integer.
         random_strand: read the reverse strand with probability 1/2.
-        mask_ratio: share of a window's bases to hide, 0 to 1 (exclusive).
-        clean_from: the first window of which nothing is hidden any more; all windows hide `mask_ratio` if not given.
+        mask_ratio: share of a window's bases to mask, 0 to 1 (exclusive).
+        clean_from: the first window of which nothing is masked any more; all windows are masked if not given.
 
     Items: `{"nucleotide_ids": uint8 of shape (length,)}`. With a `mask_ratio`, `round(mask_ratio * length)` randomly
-    chosen known bases are hidden (id 5), and `"labels"` are the ids before that, of the same shape.
+    chosen known bases are masked (id 5), and `"labels"` are the ids before that, of the same shape.
 
     Raises:
         ValueError: an empty genome, or a schedule, ratio or size out of range.
@@ -114,11 +114,11 @@ class WindowDataset(torch.utils.data.Dataset):
         clean = self._read(states, starts, lengths)  # [batch, length]
         if not self.mask_ratio:
             return [{"nucleotide_ids": row[:length]} for row, length in zip(clean, lengths)]
-        hide = self._hide(states, clean, lengths) & (indices < self.clean_from)[:, None]
-        hidden = np.where(hide, np.uint8(MASK_NUCLEOTIDE_ID), clean)
+        chosen = self._mask(states, clean, lengths) & (indices < self.clean_from)[:, None]
+        masked = np.where(chosen, np.uint8(MASK_NUCLEOTIDE_ID), clean)
         return [
             {"nucleotide_ids": row[:length], "labels": label[:length]}
-            for row, label, length in zip(hidden, clean, lengths)
+            for row, label, length in zip(masked, clean, lengths)
         ]
 
     def _place(self, states: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,10 +142,10 @@ class WindowDataset(torch.utils.data.Dataset):
         bases = self.genome.bases.take(first[:, None] + step[:, None] * columns, mode="clip")
         return _STRAND_TABLE[backward[:, None], bases]
 
-    def _hide(self, states: np.ndarray, clean: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Which bases to hide, `bool` of shape `[batch, length]`: in each row those of the smallest random numbers."""
+    def _mask(self, states: np.ndarray, clean: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Which bases to mask, `bool` of shape `[batch, length]`: in each row those of the smallest random numbers."""
         columns = np.arange(clean.shape[1])
-        keys = _draw(states[:, None], _HIDDEN + columns)
+        keys = _draw(states[:, None], _MASKED + columns)
         known = (clean < UNKNOWN_ID) & (columns < lengths[:, None])
         keys = np.where(known, keys, np.uint64(2**64 - 1))
         counts = np.minimum(np.rint(self.mask_ratio * lengths).astype(np.int64), known.sum(axis=1))

@@ -22,7 +22,7 @@ COLUMNS = ("sequence", "label")
 # what others call a split; one of the names may occur
 _NAMES = {"train": ("train",), "dev": ("dev", "validation", "valid", "val", "eval"), "test": ("test",)}
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
-# a table that is not read, or one of several parts: no reason to go on as if the split were missing
+# a table that is not read, or one of several parts: no reason to read on as if the split were missing
 _ALIKE = re.compile(
     r"(-\d+-of-\d+)?\.(csv|tsv|txt|tab|json|jsonl|parquet|arrow|xlsx?|fa|fasta)(\.(gz|bz2|xz|zst|zip))?"
 )

@@ -2,6 +2,9 @@
 
 A file is named by the vocabulary's fingerprint and by a hash of the sequences, so that a changed row, another cut or
 another vocabulary is another file. It holds one row a sequence, with a checksum of each, and is memory-mapped.
+
+`Dataset.map` with a cache file does not do: of 20,000 rows it gave wrong codes without a word where 64 bytes had
+changed, an Arrow error where a file was cut, and two processes that asked at once both encoded every row.
 """
 
 import hashlib

@@ -60,6 +60,30 @@ class SpeciesPlan:
 def species_task(
     genomes: str | PathLike | Mapping[str, str | PathLike | Sequence[str | PathLike]],
     length: int,
+    *arguments: object,
+    cache_dir: str | PathLike | None = None,
+    **settings: object,
+) -> DatasetDict:
+    """Draw windows from genomes, as many of each, with the species as the class.
+
+    Args:
+        genomes, length, arguments, settings: as for `plan_species_task`.
+        cache_dir: where the Arrow file is kept; the Hugging Face cache by default.
+
+    Returns:
+        `DatasetDict` of train, dev and test, on disk and in random order, with `sequence` (upper case; IUPAC letters
+        as N), `label`, `species`, `contig`, `start`, `end` and `strand` ("-": `sequence` is the reverse complement).
+        `info.description` of each is `SpeciesPlan.info` as JSON.
+
+    Raises:
+        TaskDataError, FastaError, ValueError: as `plan_species_task`.
+    """
+    return read_windows(plan_species_task(genomes, length, *arguments, **settings), cache_dir)
+
+
+def plan_species_task(
+    genomes: str | PathLike | Mapping[str, str | PathLike | Sequence[str | PathLike]],
+    length: int,
     rows_per_class: int | Mapping[str, int] = 1000,
     seed: int = 0,
     dev_contigs: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
@@ -67,10 +91,9 @@ def species_task(
     random_strand: bool = False,
     max_unknown: float = 0.05,
     max_coverage: float = 4.0,
-    cache_dir: str | PathLike | None = None,
     progress: bool = True,
-) -> DatasetDict:
-    """Draw windows from genomes, as many of each, with the species as the class.
+) -> SpeciesPlan:
+    """The windows that `species_task` reads: their coordinates and how they were drawn.
 
     Every species' contigs are split among train, dev and test (`assign_splits`). A species with too few contigs that
     hold a window, for example a bacterium's one chromosome, is cut into stretches at least `length` bases apart; a
@@ -86,38 +109,12 @@ def species_task(
         random_strand: read half of the windows backward.
         max_unknown: share of unknown bases (N) up to which a window is taken.
         max_coverage: an error where dev or test asks for more than this many times the disjoint windows that fit.
-        cache_dir: where the Arrow file is kept; the Hugging Face cache by default.
-
-    Returns:
-        `DatasetDict` of train, dev and test, on disk and in random order, with `sequence` (upper case; IUPAC letters
-        as N), `label`, `species`, `contig`, `start`, `end` and `strand` ("-": `sequence` is the reverse complement).
-        `info.description` of each is `SpeciesPlan.info` as JSON.
 
     Raises:
         TaskDataError: a genome too short for what is asked (names the species and the numbers), or no FASTA files.
         FastaError: as `read_fasta`.
         ValueError: an argument out of range.
     """
-    plan = plan_species_task(
-        genomes, length, rows_per_class, seed, dev_contigs, test_contigs, random_strand, max_unknown, max_coverage,
-        progress,
-    )  # fmt: skip
-    return read_windows(plan, cache_dir)
-
-
-def plan_species_task(
-    genomes: str | PathLike | Mapping[str, str | PathLike | Sequence[str | PathLike]],
-    length: int,
-    rows_per_class: int | Mapping[str, int] = 1000,
-    seed: int = 0,
-    dev_contigs: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-    test_contigs: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-    random_strand: bool = False,
-    max_unknown: float = 0.05,
-    max_coverage: float = 4.0,
-    progress: bool = True,
-) -> SpeciesPlan:
-    """The windows that `species_task` would read: their coordinates and how they were drawn."""
     rows = _check(length, rows_per_class, max_unknown, max_coverage)
     files = find_genomes(genomes)
     named = {"dev": _by_species(dev_contigs, files), "test": _by_species(test_contigs, files)}

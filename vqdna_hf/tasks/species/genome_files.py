@@ -139,7 +139,7 @@ def _converted(api: HfApi, repository: str) -> tuple[str | None, dict[str, int]]
 
 
 class _HubFile(io.RawIOBase):
-    """A file of the Hub from its start to its end; reading goes on where a connection broke."""
+    """A file of the Hub from its start to its end; reading resumes where a connection broke."""
 
     def __init__(self, file: GenomeFile, token):
         self.name, self._size, self._position = str(file), file.size, 0
@@ -185,7 +185,7 @@ class _HubFile(io.RawIOBase):
             response = self._connection.enter_context(stream)
             hf_raise_for_status(response)
             if self._position and response.status_code != 206:
-                raise OSError(f"the server does not go on from byte {self._position}")
+                raise OSError(f"the server does not resume from byte {self._position}")
             self._chunks = response.iter_bytes()
         if not self._chunk:
             self._chunk = next(self._chunks, b"")
