@@ -24,7 +24,7 @@ from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
 from vqdna_hf.data import Corpus
 from vqdna_hf.training.masking import MaskedWindows, Masking, MaskingCollator
 from vqdna_hf.training.neighbours import neighbours_accuracy
-from vqdna_hf.training.pretrain import VQDNAPretrainTrainer, pretrain
+from vqdna_hf.training.pretrain import PretrainTrainer, pretrain
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
@@ -124,7 +124,7 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, corpus_dir, to
     changes = {"save_steps": 2, "masking": "token", "neighbour_steps": 0}
     expected = pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / "whole", **changes))
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        stop_after(patch, 2, VQDNAPretrainTrainer)
+        stop_after(patch, 2, PretrainTrainer)
         pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / "parts", **changes))
     with pytest.raises(ValueError, match="--resume"):
         pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path / "parts", **changes))
@@ -152,7 +152,7 @@ def test_a_run_is_not_resumed_over_another_vocabulary(
     shutil.copytree(tokenizer_dir, tmp_path / "tokenizer")
     places = (tmp_path / "corpus", tmp_path / "tokenizer", tmp_path / "out")
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        stop_after(patch, 2, VQDNAPretrainTrainer)
+        stop_after(patch, 2, PretrainTrainer)
         pretrain(pretrain_arguments(*places, save_steps=2))
     shutil.copytree(other_tokenizer_dir, tmp_path / "tokenizer", dirs_exist_ok=True)
     with pytest.raises(ValueError, match=r"Cannot resume .*\(fingerprint: '\w+' then, '\w+' now\)"):

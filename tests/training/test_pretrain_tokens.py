@@ -21,9 +21,9 @@ from vqdna_hf.baselines import (
 from vqdna_hf.baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from vqdna_hf.data import Corpus
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.runs.records import weight_digests
 from vqdna_hf.training.masking import MaskedWindows, Masking
-from vqdna_hf.training.pretrain import pretrain
-from vqdna_hf.training.pretrain_tokens import TokenPretrainTrainer, bases_seen
+from vqdna_hf.training.pretrain import PretrainTrainer, pretrain
 from vqdna_hf.training.token_masking import TokenCollator, TokenMasking, WindowEncoder, hidden_spans
 from vqdna_hf.training.tokenize import tokenize
 
@@ -85,9 +85,9 @@ def test_every_vocabulary_sees_the_windows_of_a_learned_one(plain_corpus, kind):
     ours = MaskedWindows(rows, 3 * len(rows), TokenMasking(WindowEncoder(build(kind)), 0.25), seed=5)
     for theirs, own in zip(learned.__getitems__(items), ours.__getitems__(items)):
         assert np.array_equal(theirs["nucleotide_ids"], own["bases"])
-    assert bases_seen(ours) == sum(len(ours[index]["bases"]) for index in range(len(ours)))
+    assert ours.count_bases() == sum(len(ours[index]["bases"]) for index in range(len(ours)))
     part = MaskedWindows(rows, len(rows) + 3, ours.masking, seed=5)
-    assert bases_seen(part) == sum(len(part[index]["bases"]) for index in range(len(part)))
+    assert part.count_bases() == sum(len(part[index]["bases"]) for index in range(len(part)))
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -152,6 +152,7 @@ def test_a_run_writes_a_model_and_its_record(tmp_path, plain_corpus, tokenizers,
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     assert summary["parameters"] == model.num_parameters()
     assert summary["embedding_parameters"] == len(tokenizer) * 32
+    assert summary["digests"] == weight_digests(tmp_path)
     assert tokenizer_kind(tokenizer).items() <= summary["tokenizer"].items()
     assert tokenizer_kind(tokenizer)["kind"] == kind.removesuffix("-apart")
     assert summary["bases_seen"] <= 4 * 8 * 64
@@ -179,7 +180,7 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, plain_corpus, 
     changes = {"save_steps": 2}
     expected = pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "whole", **changes))
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        stop_after(patch, 2, TokenPretrainTrainer)
+        stop_after(patch, 2, PretrainTrainer)
         pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes))
     with pytest.raises(ValueError, match="--resume"):
         pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes))

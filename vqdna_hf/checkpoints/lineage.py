@@ -29,12 +29,12 @@ def without_paths(value, key: str | None = None):
     return value
 
 
-def vocabulary_record(directory: str | Path, fingerprint: str) -> dict | None:
+def vocabulary_record(directory: str | Path, fingerprint: str | None) -> dict | None:
     """What the `training.json` of a tokenizer directory says: data, arguments, evaluation, versions.
 
     Args:
         directory: holds a tokenizer, or an encoder that carries its vocabulary's record along; or a checkpoint.
-        fingerprint: the vocabulary the record must be of.
+        fingerprint: the vocabulary the record must be of; None for an ordinary one, whose records have none.
 
     Returns:
         The record, or None where there is none, as for a control that nothing was learned for.
@@ -43,13 +43,13 @@ def vocabulary_record(directory: str | Path, fingerprint: str) -> dict | None:
     return record.get("vocabulary") if record and "corpus" in record else record
 
 
-def encoder_record(directory: str | Path, fingerprint: str) -> dict | None:
+def encoder_record(directory: str | Path, fingerprint: str | None) -> dict | None:
     """What the `training.json` of a model directory says, with its vocabulary's record; None where there is none."""
     record = _record(directory, fingerprint)
     return record if record and "corpus" in record else None
 
 
-def _record(directory: str | Path, fingerprint: str) -> dict | None:
+def _record(directory: str | Path, fingerprint: str | None) -> dict | None:
     path = Path(resolve_checkpoint(directory)) / "training.json"
     if not path.is_file():
         return None

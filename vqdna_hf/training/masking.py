@@ -212,6 +212,14 @@ class MaskedWindows(torch.utils.data.Dataset):
             items.append(self.masking.item(bases, rng, codes))
         return items
 
+    def count_bases(self) -> int:
+        """Bases in all items: whole passes over the corpus, and a part of one more."""
+        chunks = self.corpus.data.column("bases").chunks
+        lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in chunks])
+        passes, rest = divmod(len(self), len(lengths))
+        first = passes * len(lengths)
+        return int(passes * lengths.sum() + sum(lengths[self._row(first + index)] for index in range(rest)))
+
     def _row(self, index: int) -> int:
         epoch, place = divmod(index, len(self.corpus))
         if self._permutation is None or self._permutation[0] != epoch:

@@ -8,9 +8,10 @@ reading as far as it lies above this.
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..modeling.modeling_vqdna import unpack_codes
-from .masking import mask_batch
+from .masking import MaskedWindows, MaskingCollator, mask_batch
 
 
 class NeighboursPredictor(nn.Module):
@@ -38,6 +39,11 @@ class NeighboursPredictor(nn.Module):
         centre[..., self.halo] = 0
         hidden = F.conv1d(inputs, self.convolution.weight * centre, self.convolution.bias, padding=self.halo)
         return self.output(F.gelu(hidden.transpose(1, 2)))
+
+
+def batches_of(windows: MaskedWindows, batch_size: int) -> DataLoader:
+    """The windows in batches, in order; the state of torch's random numbers stays as it is."""
+    return DataLoader(windows, batch_size, collate_fn=MaskingCollator(), generator=torch.Generator())
 
 
 def neighbours_accuracy(model, train_batches, eval_batches, seed: int = 0) -> dict[str, float]:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from transformers import TrainingArguments
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
+from ..arguments.training import RunArguments
 from ..cards.card import write_card_of_run
-from ..runs.files import write_json
+from ..runs.files import save_pretrained, write_json
 from ..runs.records import package_versions, with_digests
 from ..runs.resume import remove_checkpoints, writing
 from .guarded_trainer import GuardedTrainer
@@ -86,14 +88,6 @@ class RecordingTrainer(TimedTrainer):
         total, weight = sums.tolist()
         return {name: total / weight} if weight else {}
 
-    def _save(self, output_dir: str | None = None, state_dict=None):
-        """Save as the base class does, but leave the tokenizer for the finished directory."""
-        processing_class, self.processing_class = self.processing_class, None
-        try:
-            super()._save(output_dir, state_dict)
-        finally:
-            self.processing_class = processing_class
-
 
 def windows_per_step(args: TrainingArguments) -> int:
     """Windows of one optimizer step: of all micro-batches and processes together."""
@@ -105,14 +99,17 @@ def eval_scores(metrics: dict) -> dict[str, float]:
     return {key.removeprefix("eval_"): value for key, value in metrics.items() if key.startswith("eval_")}
 
 
-def finish_run(output: Path, summary: dict, started: float, arguments, parts: tuple[Path, ...] = ()):
-    """Complete a run's summary, write the model card and then, last of all, the summary; remove the checkpoints.
+def finish_run(arguments: RunArguments, model, tokenizer: PreTrainedTokenizerBase, summary: dict, started: float):
+    """Save what a run has made, complete its summary, and write it last of all; remove the checkpoints.
+
+    Adapters are saved in `adapter`, with a record and a card of their own, and merged: the next stage takes a model.
 
     Args:
+        summary: of the run; what is the same for every run is added.
         started: `time.time()` when the run began; earlier by what interrupted parts of it took until their
             last checkpoints.
-        parts: directories within `output` that get the summary and a card of their own.
     """
+    output = Path(arguments.output)
     summary |= {
         "arguments": arguments.settings(),
         "processes": PartialState().num_processes,
@@ -121,11 +118,19 @@ def finish_run(output: Path, summary: dict, started: float, arguments, parts: tu
     }
     if PartialState().is_main_process:
         with writing(output):
-            for part in parts:
-                write_json(part / "training.json", with_digests(summary, part))
-                write_card_of_run(part, {})
-            summary |= with_digests(summary, output)
-            write_card_of_run(output, {"training.json": summary})
-            write_json(output / "training.json", summary)
+            if isinstance(model, PeftModel):
+                _save(output / "adapter", model, tokenizer, dict(summary))
+                model = model.merge_and_unload()
+            _save(output, model, tokenizer, summary)
         remove_checkpoints(output)
         logger.info("The result is in %s, its record in %s", output, output / "training.json")
+
+
+def _save(directory: Path, model, tokenizer: PreTrainedTokenizerBase, summary: dict):
+    """Save model and tokenizer, then the card, and the summary, which gets the digests of the weights, last."""
+    save_pretrained(model, directory)
+    save_pretrained(tokenizer, directory)
+    summary |= with_digests(summary, directory)
+    if "fingerprint" in summary:  # a card describes a learned vocabulary and what was trained over it
+        write_card_of_run(directory, {"training.json": summary})
+    write_json(directory / "training.json", summary)

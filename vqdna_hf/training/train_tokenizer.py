@@ -13,9 +13,8 @@ from ..data.windows import check_windows
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..runs.files import save_pretrained
 from ..runs.processes import refuse_fsdp
-from ..runs.resume import check_same_run, find_checkpoint, writing
+from ..runs.resume import check_same_run, find_checkpoint
 from .codec_trainer import VQDNACodecTrainer
 from .recipes import DEFAULT_MASK_RATIO, VOCABULARY, apply_recipe, training_arguments
 from .recording import eval_scores, finish_run, windows_per_step
@@ -57,7 +56,7 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
         The summary that is also written to `training.json`: evaluation, fingerprint, counts, versions.
 
     Raises:
-        ValueError: no FASTA file, an unknown preset or recipe, clean steps where nothing is hidden, an unfinished run
+        ValueError: no FASTA file, an unknown preset or recipe, clean steps where nothing is masked, an unfinished run
             in the output directory, a wrong FASTA file (`FastaError`), no window of known bases to learn from or to
             evaluate on, or FSDP is asked for.
     """
@@ -70,43 +69,18 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     config = codec_config(arguments)
     _check_clean_steps(arguments, config)
     checkpoint = find_checkpoint(output, arguments.resume, "training.json")
-    train, held_out = GenomeBases.from_fasta(arguments.fasta).split(
-        arguments.eval_contigs or None, arguments.eval_fraction
-    )
+    genome = GenomeBases.from_fasta(arguments.fasta)
+    train, held_out = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
     _check_bases(train, held_out, arguments)
     set_seed(arguments.seed)
     model = VQDNACodecModel(config)
-    training = training_arguments(arguments, output)
-    per_step = windows_per_step(training)
-    schedule, kmeans_steps = [(0, arguments.warmup_length)], [0]
-    if 0 < arguments.warmup_steps < arguments.max_steps:
-        kmeans_steps.append(arguments.warmup_steps)
-        schedule.append((arguments.warmup_steps * per_step, arguments.length))
-    first_clean = arguments.max_steps - arguments.clean_steps
-    if arguments.clean_steps:
-        kmeans_steps.append(first_clean)
-    held_out_windows = (held_out, arguments.eval_windows, [(0, arguments.length)])
-    hidden = WindowDataset(*held_out_windows, seed=0, mask_ratio=config.mask_ratio)
-    trainer = VQDNACodecTrainer(
-        model=model,
-        args=training,
-        train_dataset=WindowDataset(
-            train,
-            arguments.max_steps * per_step,
-            schedule,
-            arguments.seed,
-            mask_ratio=config.mask_ratio,
-            clean_from=first_clean * per_step,
-        ),
-        eval_dataset=WindowDataset(*held_out_windows, seed=0),
-        kmeans_steps=tuple(kmeans_steps) if arguments.kmeans else (),
-        callbacks=[ModelCardCallback(at_end=False)],
-    )
+    trainer = _trainer(arguments, model, train, held_out)
     check_same_run(output, "run.json", arguments.settings(), arguments.resume)
     trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.evaluate()
     if config.mask_ratio > 0:
-        metrics |= trainer.evaluate(hidden, metric_key_prefix="eval_denoising")
+        masked = _held_out_windows(arguments, held_out, config.mask_ratio)
+        metrics |= trainer.evaluate(masked, metric_key_prefix="eval_denoising")
     tokenizer = VQDNATokenizer(codec=model)
     summary = {
         "fingerprint": tokenizer.vocabulary_fingerprint,
@@ -115,9 +89,40 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
         "held_out_contigs": [str(name) for name in held_out.names[:20]],
         "inputs": train.inputs,
     }
-    if trainer.is_world_process_zero():
-        with writing(output):
-            save_pretrained(tokenizer, output)
-            save_pretrained(model, output)
-    finish_run(output, summary, started - trainer.seconds_before, arguments)
+    finish_run(arguments, model, tokenizer, summary, started - trainer.seconds_before)
     return summary
+
+
+def _trainer(
+    arguments: TrainTokenizerArguments, model: VQDNACodecModel, train: GenomeBases, held_out: GenomeBases
+) -> VQDNACodecTrainer:
+    """Short windows until the warm-up ends, and nothing masked in the last `clean_steps`; k-means begins each part."""
+    training = training_arguments(arguments, Path(arguments.output))
+    per_step, first_clean = windows_per_step(training), arguments.max_steps - arguments.clean_steps
+    schedule, kmeans_steps = [(0, arguments.warmup_length)], [0]
+    if 0 < arguments.warmup_steps < arguments.max_steps:
+        kmeans_steps.append(arguments.warmup_steps)
+        schedule.append((arguments.warmup_steps * per_step, arguments.length))
+    if arguments.clean_steps:
+        kmeans_steps.append(first_clean)
+    return VQDNACodecTrainer(
+        model=model,
+        args=training,
+        train_dataset=WindowDataset(
+            train,
+            arguments.max_steps * per_step,
+            schedule,
+            arguments.seed,
+            mask_ratio=model.config.mask_ratio,
+            clean_from=first_clean * per_step,
+        ),
+        eval_dataset=_held_out_windows(arguments, held_out),
+        kmeans_steps=tuple(kmeans_steps) if arguments.kmeans else (),
+        callbacks=[ModelCardCallback(at_end=False)],
+    )
+
+
+def _held_out_windows(
+    arguments: TrainTokenizerArguments, held_out: GenomeBases, mask_ratio: float = 0.0
+) -> WindowDataset:
+    return WindowDataset(held_out, arguments.eval_windows, [(0, arguments.length)], seed=0, mask_ratio=mask_ratio)

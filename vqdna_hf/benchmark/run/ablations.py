@@ -23,13 +23,12 @@ from tqdm.auto import tqdm
 from ...arguments.training import PretrainArguments
 from ...checkpoints.loading import load_tokenizer
 from ...data import Corpus
-from ...modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ...runs.files import read_record, write_json
 from ...runs.records import different_settings, package_versions
-from ...training.masking import MaskedWindows, Masking, MaskingCollator
-from ...training.neighbours import neighbours_accuracy
-from ...training.pretrain import build_model
-from ..spec.command_options import MASKING, StudyArguments
+from ...training.masking import MaskedWindows
+from ...training.neighbours import batches_of, neighbours_accuracy
+from ...training.objectives import CodeObjective
+from ..spec.command_options import MASKING
 from ..spec.schema import Specification, Study
 from ..tables.ablations import ablation_table
 from ..tables.layout import Table
@@ -192,7 +191,7 @@ def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: 
         # levels are not independent of each other, so that their entropies add up to no less than the code's
         "bits_per_base": round(float(np.log2(np.maximum(perplexities, 1)).sum()), 4),
         "linear_probe": _probe(tokenizer, task),
-        **_neighbours(directory, tokenizer, variant, study, Corpus.load(corpus)),
+        **_neighbours(directory, variant, study, Corpus.load(corpus)),
         "seconds": record["seconds"],
     }
 
@@ -202,25 +201,20 @@ def _probe(tokenizer, task: TaskData) -> dict[str, float]:
     return {"metric": task.metric, "test": probe.score(rows["test"])[task.metric]}
 
 
-def _neighbours(directory: Path, tokenizer, variant: Variant, study: Study, corpus: Corpus) -> dict:
+def _neighbours(directory: Path, variant: Variant, study: Study, corpus: Corpus) -> dict:
     """What the codes around a masked position tell of it, with the variant's masking."""
-    options, codes = StudyArguments(output="", **variant.masking), tokenizer.vocab_size - NUM_SPECIAL_TOKENS
-    halo = tokenizer.codec.config.halo
-    masking = Masking(options.masking, options.masked_share, halo, codes, options.span_length)
-    steps = study.neighbour_steps
-    train = MaskedWindows(corpus.split("train"), steps * _BATCH, masking, 0, True)
-    held_out = MaskedWindows(corpus.split("validation"), 8 * _BATCH, masking, 0, False)
-
-    def batches(windows):
-        for start in range(0, len(windows), _BATCH):
-            yield MaskingCollator()(windows.__getitems__(list(range(start, min(start + _BATCH, len(windows))))))
-
-    arguments = PretrainArguments(corpus="", tokenizer=str(directory), output="", preset="tiny")
+    masking = {"mask_ratio" if name == "masked_share" else name: value for name, value in variant.masking.items()}
+    objective = CodeObjective(
+        PretrainArguments(corpus="", tokenizer=str(directory), output="", preset="tiny", **masking)
+    )
+    objective.read(corpus)
+    train = MaskedWindows(corpus.split("train"), study.neighbour_steps * _BATCH, objective.masking, 0, True)
+    held_out = MaskedWindows(corpus.split("validation"), 8 * _BATCH, objective.masking, 0, False)
     with torch.random.fork_rng(devices=[]):
-        found = neighbours_accuracy(build_model(arguments, tokenizer), batches(train), batches(held_out))
-    levels = len(tokenizer.codec.config.codebook_sizes)
+        model = objective.build_model()
+    found = neighbours_accuracy(model, batches_of(train, _BATCH), batches_of(held_out, _BATCH))
     return {
-        "neighbours_accuracy": [found[f"neighbours_accuracy_{level}"] for level in range(1, levels + 1)],
+        "neighbours_accuracy": [found[f"neighbours_accuracy_{level + 1}"] for level in range(len(objective.sizes))],
         "neighbours_base_accuracy": found["neighbours_base_accuracy"],
     }
 

@@ -17,14 +17,14 @@ from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, 
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from ...arguments.training import PretrainArguments, TokenizeArguments, TrainTokenizerArguments
-from ...baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderForMaskedLM
 from ...baselines.tokenizers import character_tokenizer
 from ...baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from ...checkpoints import resolve_checkpoint
 from ...checkpoints.loading import with_codes
 from ...modeling.tokenization_vqdna import VQDNATokenizer
 from ...runs.files import read_json, replacing_directory, write_json
-from ...training.pretrain import build_model, pretrain
+from ...training.objectives import objective_of
+from ...training.pretrain import pretrain
 from ...training.tokenize import tokenize
 from ...training.train_tokenizer import train_tokenizer
 from ..spec.schema import ModelEntry, Specification
@@ -212,20 +212,13 @@ def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Pat
 def _untrained(options: dict, vocabulary: Path, directory: Path):
     """An encoder as it was initialized, in the form of a pre-trained one."""
     if PartialState().is_main_process:
-        tokenizer = AutoTokenizer.from_pretrained(vocabulary)
-        set_seed(options.get("seed", PretrainArguments.seed))
-        if isinstance(tokenizer, VQDNATokenizer):
-            known = {name: value for name, value in options.items() if name in _INITIALIZING[1:]}
-            tokenizer = with_codes(tokenizer)
-            arguments = PretrainArguments(corpus="", tokenizer=str(vocabulary), output="", **known)
-            model = build_model(arguments, tokenizer)
-        else:
-            preset = options.get("preset", PretrainArguments.preset)
-            model = TokenEncoderForMaskedLM(TokenEncoderConfig.from_preset(preset, tokenizer=tokenizer))
         settings = {name: options.get(name, getattr(PretrainArguments, name)) for name in _INITIALIZING}
+        objective = objective_of(PretrainArguments(corpus="", tokenizer=str(vocabulary), output="", **settings))
+        set_seed(settings["seed"])
+        model = objective.build_model()
         with replacing_directory(directory) as partial:
             model.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
+            objective.tokenizer.save_pretrained(partial)
             write_json(partial / UNTRAINED, {**settings, "max_steps": 0})
     PartialState().wait_for_everyone()
 

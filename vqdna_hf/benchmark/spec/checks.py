@@ -11,7 +11,7 @@ from ...checkpoints.loading import load_tokenizer
 from ...data.genome_bases import check_held_out
 from ...tasks.rows import SINGLE_LABEL
 from ...training.masking import Masking
-from ...training.pretrain_tokens import check_options
+from ...training.objectives import check_token_options
 from ...training.train_tokenizer import codec_config
 from ..run.cells import list_cells
 from .command_options import StudyArguments, check_keys, check_unique
@@ -87,7 +87,7 @@ def _check_model(model: ModelEntry, specification: Specification, to_run: bool):
     arguments = PretrainArguments(corpus="", output="", tokenizer=where, **model.encoder)
     if codec is None:
         with _at(where):
-            check_options(arguments)
+            check_token_options(arguments)
     _check_masking(arguments.masking, arguments.mask_ratio, arguments.span_length, codec, specification.window, where)
 
 
