@@ -110,11 +110,11 @@ def test_nothing_in_a_record_gives_a_traceback(directory, value):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("seed", "1", "results.json: seed is '1', but has to be a whole number"),
-        ("dev.mcc", "0.5", "results.json: dev.mcc is '0.5', but has to be a number or null"),
-        ("dev", 0.5, "results.json: dev is 0.5, but has to be an object"),
+        ("seed", "1", "results.json: seed is '1', but a whole number is needed"),
+        ("dev.mcc", "0.5", "results.json: dev.mcc is '0.5', but a number or null is needed"),
+        ("dev", 0.5, "results.json: dev is 0.5, but an object is needed"),
         ("metric", "f1", "results.json has no dev.f1"),
-        ("arguments", [], "results.json: arguments is [], but has to be an object"),
+        ("arguments", [], "results.json: arguments is [], but an object is needed"),
     ],
 )
 def test_another_kind_of_value_is_named(directory, field, value, words):

@@ -11,9 +11,9 @@ from ..checkpoints.lineage import without_paths
 from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..runs.directories import Holding, check_inside
-from ..runs.files import read_json
+from ..runs.files import check_fields, read_json
 from .benchmarks import CardBenchmark, read_benchmark
-from .record_shapes import SCORES, check_record, check_shape
+from .record_shapes import SCORES, check_record
 
 
 KINDS = ("vocabulary", "encoder", "classifier", "adapter", "probe")
@@ -249,7 +249,7 @@ def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
     if not path.is_file():
         raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
     content = without_paths(read_json(path))
-    check_shape(content, SCORES, path)
+    check_fields(content, SCORES, path)
     return read_benchmark(directory, notes, content)
 
 

@@ -1,16 +1,14 @@
-"""What the files that a card is made from hold, as far as a card reads it; anything else is refused by its name.
-
-A shape is a type or a tuple of them, a list of one shape, or a dict of shapes. A field whose name ends with `?` may be
-missing; `*` stands for every field that is not named. Fields that a shape does not name are not looked at.
-"""
+"""What the files that a card is made from hold, as far as a card reads it: shapes for `check_fields`."""
 
 from pathlib import Path
 
+from ..runs.files import check_fields
 
-_NONE, _NUMBER = type(None), (int, float)
+
+_NONE, _NUMBER = type(None), float
 _TEXTS = {"*": str}
 # a score that is no number, such as a correlation with what never varies, is written as null
-_SCORE = (*_NUMBER, _NONE)
+_SCORE = (_NUMBER, _NONE)
 _INPUTS = [{"file": str, "bases": _NUMBER}]
 # of either stage before fine-tuning, wherever there are any
 _OPTIONS = {
@@ -25,7 +23,7 @@ _RUN |= {"processes?": (int, _NONE), "seconds?": _NUMBER}
 _VOCABULARY = _RUN | {
     "inputs?": (_INPUTS, _NONE),
     "bases?": {"held_out": _NUMBER},
-    "arguments?": _OPTIONS | {"length": int, "warmup_length": (int, _NONE), "clean_steps?": (*_NUMBER, _NONE)},
+    "arguments?": _OPTIONS | {"length": int, "warmup_length": (int, _NONE), "clean_steps?": (_NUMBER, _NONE)},
 }
 _ENCODER = _RUN | {
     "corpus?": {"inputs?": (_INPUTS, _NONE), "window?": (int, _NONE)},
@@ -35,7 +33,7 @@ _ENCODER = _RUN | {
 }
 _RECIPE = {
     **{name: _NUMBER for name in ("epochs", "batch_size", "gradient_accumulation_steps")},
-    "learning_rate": (*_NUMBER, _NONE),
+    "learning_rate": (_NUMBER, _NONE),
     "pooling_bins": (int, _NONE),
     "rc_augment": bool,
     "strand_average": bool,
@@ -52,7 +50,7 @@ _SHAPES = {
     "config": _CONFIG | {"vocabulary_fingerprint?": (str, _NONE)},
     "tokenizer_config": {"vocabulary_fingerprint?": (str, _NONE)},
     "adapter_config": {"auto_mapping?": (dict, _NONE), "modules_to_save?": ([str], _NONE)},
-    "trainer_state": {"global_step": _NUMBER, "max_steps": _NUMBER, "epoch?": (*_NUMBER, _NONE)}
+    "trainer_state": {"global_step": _NUMBER, "max_steps": _NUMBER, "epoch?": (_NUMBER, _NONE)}
     | {"log_history?": [dict]},
     "card": {
         **{f"{name}?": str for name in ("repo_id", "made_with", "training_data", "compute")},
@@ -64,15 +62,13 @@ SCORES = {
         {
             **{name: str for name in ("task", "model", "mode", "metric")},
             "seeds": [int],
-            "test": {"mean": _NUMBER, "sd": (*_NUMBER, _NONE)},
-            "test_clean": ({"mean": _NUMBER, "sd": (*_NUMBER, _NONE)}, _NONE),
+            "test": {"mean": _NUMBER, "sd": (_NUMBER, _NONE)},
+            "test_clean": ({"mean": _NUMBER, "sd": (_NUMBER, _NONE)}, _NONE),
             "clean_rows?": (int, _NONE),
             "interval?": ([_NUMBER], _NONE),
         }
     ]
 }
-_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
-_WORDS |= {list: "a list", _NONE: "null"}
 
 
 def check_record(content: dict, name: str, path: Path):
@@ -93,7 +89,7 @@ def check_record(content: dict, name: str, path: Path):
         shape = _of_an_encoder(content) if "corpus" in content else _of_a_vocabulary(content)
     elif name == "adapter_config" and "r" in content:
         shape = shape | {"r": int, "lora_alpha": _NUMBER, "lora_dropout": _NUMBER}
-    check_shape(content, shape, path)
+    check_fields(content, shape, path)
 
 
 def _of_a_vocabulary(content) -> dict:
@@ -124,50 +120,3 @@ def _of_a_result(content: dict) -> dict:
         shape |= {"arguments": {"pooling": str} | _RECIPE}
         shape |= {"counts": {split: _NUMBER for split in ("train", "dev", "test")}}
     return shape
-
-
-def check_shape(value, shape, path: Path, field: str = ""):
-    """Check a JSON value.
-
-    Raises:
-        ValueError: names the file and the field.
-    """
-    choices = shape if isinstance(shape, tuple) else (shape,)
-    chosen = next((choice for choice in choices if _is_a(value, choice)), None)
-    if chosen is None:
-        kinds = dict.fromkeys(_WORDS[choice if isinstance(choice, type) else type(choice)] for choice in choices)
-        kinds = [kind for kind in kinds if not (kind == _WORDS[int] and _WORDS[float] in kinds)]
-        raise ValueError(
-            f"{path}: {field} is {_short(value)}, but has to be {' or '.join(kinds)}. Copy the file again, or "
-            "remove it."
-        )
-    if isinstance(chosen, list):
-        for number, part in enumerate(value):
-            check_shape(part, chosen[0], path, f"{field}[{number}]")
-    elif isinstance(chosen, dict):
-        _check_fields(value, chosen, path, field)
-
-
-def _check_fields(value: dict, shape: dict, path: Path, field: str):
-    within = f"{field}." if field else ""
-    missing = [within + name for name in shape if not name.endswith("?") and name != "*" and name not in value]
-    if missing:
-        raise ValueError(
-            f"{path} has no {', '.join(missing)}: it is not, or no longer, the file that a run wrote. Copy the file "
-            "again, or remove it."
-        )
-    for name, part in shape.items():
-        if (key := name.removesuffix("?")) in value and name != "*":
-            check_shape(value[key], part, path, within + key)
-    for key in value if "*" in shape else ():
-        check_shape(value[key], shape["*"], path, within + key)
-
-
-def _is_a(value, choice) -> bool:
-    kind = choice if isinstance(choice, type) else type(choice)
-    return isinstance(value, kind) and not (isinstance(value, bool) and kind in (int, float))
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

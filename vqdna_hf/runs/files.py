@@ -121,30 +121,43 @@ def _depth(text: str) -> int:
 
 
 def check_fields(
-    content: dict, kinds: dict[str, type | tuple], place: str | os.PathLike, error=ValueError, needed: bool = True
+    content: dict, shape: dict, place: str | os.PathLike, error=ValueError, needed: bool = True, within: str = ""
 ):
-    """Make sure that fields of a JSON object are of the kind that is read there.
+    """Make sure that fields of a JSON object are of the kind that is read there; others are not looked at.
 
     Args:
-        kinds: field -> the type or types of its value; `bool` is no `int` here, and `int` does for `float`.
+        shape: field -> what its value has to be: a type (`bool` is no `int` here, and `int` does for `float`), a list
+            of one shape, a dict as this one, or a tuple of those that will do. A field whose name ends with `?` may be
+            missing; `*` stands for every field.
         place: the file, for the message.
         error: what is raised.
-        needed: whether every field must be there.
+        needed: whether every other field must be there.
+        within: the field that holds the object, with a dot behind it.
 
     Raises:
         error: names the file, the field, its value and what is needed.
     """
-    for name, kind in kinds.items():
-        if name not in content:
-            if needed:
-                raise error(f"{place} has no {name}. {_REMEDY}")
-            continue
-        allowed, value = kind if isinstance(kind, tuple) else (kind,), content[name]
-        if type(value) not in allowed and not (float in allowed and type(value) is int):
-            shown = repr(value) if len(repr(value)) <= 100 else repr(value)[:100] + "..."
-            raise error(
-                f"{place}: {name} is {shown}, but {' or '.join(_KINDS[one] for one in allowed)} is needed. {_REMEDY}"
-            )
+    missing = [within + name for name in shape if needed and name[-1] not in "?*" and name not in content]
+    if missing:
+        raise error(f"{place} has no {', '.join(missing)}. {_REMEDY}")
+    for name, part in shape.items():
+        for key in content if name == "*" else {name.removesuffix("?")} & content.keys():
+            _check_value(content[key], part, place, error, within + key)
+
+
+def _check_value(value, shape, place: str | os.PathLike, error: type[ValueError], field: str):
+    parts = shape if isinstance(shape, tuple) else (shape,)
+    choices = {part if isinstance(part, type) else type(part): part for part in parts}
+    kind = float if type(value) is int and int not in choices else type(value)
+    if kind not in choices:
+        shown = repr(value) if len(repr(value)) <= 100 else repr(value)[:100] + "..."
+        wanted = " or ".join(_KINDS[one] for one in choices)
+        raise error(f"{place}: {field} is {shown}, but {wanted} is needed. {_REMEDY}")
+    if isinstance(choices[kind], dict):
+        check_fields(value, choices[kind], place, error, within=f"{field}.")
+    elif isinstance(choices[kind], list):
+        for number, part in enumerate(value):
+            _check_value(part, choices[kind][0], place, error, f"{field}[{number}]")
 
 
 def read_record(path: str | os.PathLike, kinds: dict[str, type | tuple]) -> dict:
