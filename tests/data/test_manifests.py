@@ -3,8 +3,8 @@
 import pytest
 
 from vqdna_hf.data import manifests
-from vqdna_hf.data.manifests import holds_manifest, read_manifest, wait_until
-from vqdna_hf.runs.files import write_json
+from vqdna_hf.data.manifests import holds_manifest, wait_until
+from vqdna_hf.runs.files import read_json, write_json
 
 
 class OwnError(ValueError):
@@ -12,7 +12,7 @@ class OwnError(ValueError):
 
 
 def read(path):
-    return read_manifest(path, OwnError, "is no manifest", "Write it again.")
+    return read_json(path, OwnError, "is no manifest", "Write it again.")
 
 
 def test_a_manifest_comes_back_and_nothing_else_is_left(tmp_path):

@@ -18,6 +18,7 @@ from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases, reve
 from vqdna_hf.tasks import TaskDataError, load_task, load_task_files
 from vqdna_hf.tasks.audit import read_splits, shortcut_scores
 from vqdna_hf.tasks.catalogue import class_names
+from vqdna_hf.tasks.load import find_task, read_task
 from vqdna_hf.tasks.species import plan_species_task, species_task
 from vqdna_hf.tasks.species.draw import HYENADNA_DEV_CONTIGS, HYENADNA_TEST_CONTIGS
 from vqdna_hf.tasks.species.windows import Contig, scan_genome
@@ -315,6 +316,8 @@ def test_the_command_writes_what_the_loaders_read(genomes, tmp_path, file_format
     for place in (output, output.parent):
         loaded = load_task("species", place)
         assert loaded["test"].features["label"].names == ["human", "mouse", "bacterium"]
+        task = read_task(find_task("species"), place)
+        assert (task.classes, task.num_labels, task.counts) == (("human", "mouse", "bacterium"), 3, info.counts)
         sequences = [ids_to_bases(np.array(ids, dtype=np.uint8)) for ids in dataset["test"]["nucleotide_ids"]]
         assert list(loaded["test"]["sequence"]) == sequences
     expected = species_task(genomes, 50, {"train": 20, "dev": 4, "test": 4}, progress=False)

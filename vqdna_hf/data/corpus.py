@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.exceptions import DatasetGenerationError
 
-from ..runs.files import check_fields
-from .manifests import read_manifest
+from ..runs.files import check_fields, read_json
 from .shards import (
     check_records,
     complaint,
@@ -44,7 +43,7 @@ def read_corpus_manifest(path: Path) -> dict:
     Raises:
         CorpusError: it cannot be read.
     """
-    return read_manifest(path, CorpusError, "is not a corpus manifest", "Write the corpus again, elsewhere.")
+    return read_json(path, CorpusError, "is not a corpus manifest", "Write the corpus again, elsewhere.")
 
 
 def check_corpus_manifest(path: Path, manifest: dict):

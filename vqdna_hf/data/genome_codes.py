@@ -26,8 +26,7 @@ from vqdna_hf.modeling.configuration_vqdna import SPECIAL_TOKENS
 from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
 from vqdna_hf.modeling.tokenization_vqdna import CodeVocabulary
 
-from ..runs.files import check_fields
-from .manifests import read_manifest
+from ..runs.files import check_fields, read_json
 from .shards import check_records, complaint, known_record, open_shard
 
 
@@ -62,7 +61,7 @@ def genome_manifest(directory: Path) -> dict:
         raise GenomeCodesError(
             f"{directory} holds no genome codes (no {MANIFEST}). Write them with `vqdna tokenize --contigs`."
         )
-    return read_manifest(path, GenomeCodesError, "is no manifest", "Write the codes again, elsewhere.")
+    return read_json(path, GenomeCodesError, "is no manifest", "Write the codes again, elsewhere.")
 
 
 def check_manifest(path: Path, manifest: dict):

@@ -9,24 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..runs.files import check_output, holds_files, read_json
+from ..runs.files import check_output, holds_files
 from ..runs.records import different_settings
-
-
-def read_manifest(path: Path, error: type[ValueError], complaint: str, advice: str) -> dict:
-    """The content of a manifest.
-
-    Args:
-        path: of the manifest.
-        error: what is raised.
-        complaint: what to say of a file that is something else, as in "is no manifest".
-        advice: what to do then, a sentence.
-
-    Raises:
-        error: the file holds no JSON object, or may not be read.
-        OSError: it cannot be read for another reason.
-    """
-    return read_json(path, error, complaint, advice)
 
 
 def holds_manifest(directory: Path, name: str, error: type[ValueError], advice: str) -> bool:
