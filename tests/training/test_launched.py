@@ -16,7 +16,7 @@ from vqdna_hf.training.train_tokenizer import train_tokenizer
 def test_a_process_alone_is_the_first_of_one(monkeypatch):
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert launched.process_place() == (0, 1)
+    assert launched.rank_and_world_size() == (0, 1)
 
 
 def test_an_error_names_the_process_it_happened_in(monkeypatch, capsys):

@@ -57,13 +57,13 @@ def test_a_checkpoint_with_a_damaged_file_is_passed_over(tmp_path, caplog, name,
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     (record,) = caplog.records
     assert f"checkpoint-4 is not whole ({name} is" in record.getMessage() or "weights are missing" in caplog.text
-    assert f"going on from {tmp_path / 'checkpoint-2'}" in record.getMessage()
+    assert f"resuming from {tmp_path / 'checkpoint-2'}" in record.getMessage()
 
 
 def test_without_a_whole_checkpoint_the_run_begins_again_and_says_so(tmp_path, caplog):
     cut(write_checkpoint(tmp_path, 2) / "optimizer.pt")
     assert last_checkpoint(tmp_path) is None
-    assert "optimizer.pt is damaged), and there is no other checkpoint: the run begins again" in caplog.text
+    assert "optimizer.pt is damaged), and there is no other checkpoint: the run starts from scratch" in caplog.text
 
 
 def test_a_state_that_is_none_or_of_another_step(tmp_path):
@@ -141,7 +141,7 @@ def test_no_pickle_is_executed_and_the_error_names_the_checkpoint(
     place = tmp_path / "run" / "checkpoint-2"
     torch.save({"state": Marker(tmp_path / "executed")}, place / "optimizer.pt")  # a whole archive
     arguments.resume = True
-    with pytest.raises(ValueError, match=r"checkpoint-2 cannot be gone on from .*Remove it: --resume then goes on"):
+    with pytest.raises(ValueError, match=r"checkpoint-2 cannot be resumed from .*Remove it: --resume then takes"):
         train_tokenizer(arguments)
     assert not (tmp_path / "executed").exists()
 
@@ -160,7 +160,7 @@ def test_a_full_disk_under_a_checkpoint_leaves_the_older_ones(tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(transformers.Trainer, "_save_optimizer_and_scheduler", full)
         with pytest.raises(
-            OSError, match=r"checkpoint-3 cannot be written \(it was cut off.*enforce fail.*go on with --resume"
+            OSError, match=r"checkpoint-3 cannot be written \(it was cut off.*enforce fail.*resume with --resume"
         ):
             pretrain(arguments())
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
@@ -197,7 +197,7 @@ def test_a_full_disk_under_a_result_says_where_and_what_to_do(
         patch.setattr(getattr(vqdna_hf, what), "save_pretrained", save_pretrained)
         assert cli.main(command) == 2
     found = capsys.readouterr().err
-    assert f"{tmp_path / 'out'} cannot be written" in found and "go on with --resume" in found
+    assert f"{tmp_path / 'out'} cannot be written" in found and "resume with --resume" in found
     assert "Traceback" not in found and not (tmp_path / "out" / "results.json").exists()
     assert cli.main([*command, "--resume"]) == 0
     assert (tmp_path / "out" / "results.json").is_file()
@@ -220,7 +220,7 @@ def test_a_directory_that_cannot_be_written_to_is_refused_before_anything_runs(
     [pickle.UnpicklingError("bad"), RuntimeError("x\ny"), EOFError(), KeyError("a"), OSError(5, "io"), TypeError()],
 )
 def test_reading_names_the_checkpoint(error):
-    found = pytest.raises(ValueError, match=r"run/checkpoint-3 cannot be gone on from \([^\n]+\)")
+    found = pytest.raises(ValueError, match=r"run/checkpoint-3 cannot be resumed from \([^\n]+\)")
     with found, reading("run/checkpoint-3"):
         raise error
 

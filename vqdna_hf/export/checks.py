@@ -62,7 +62,7 @@ def _run(session, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.nd
 
 
 def random_rows(batch: int, length: int, seed: int) -> np.ndarray:
-    """Random bases, some unknown and some hidden, in rows of several lengths; the last of many is padded on the left.
+    """Random bases, some unknown and some masked, in rows of several lengths; the last of many is padded on the left.
 
     Returns:
         Nucleotide ids, `np.ndarray` of `int64` and shape `(batch, length)`.

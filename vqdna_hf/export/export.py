@@ -1,7 +1,7 @@
 """ONNX files of a tokenizer or model directory, each checked against PyTorch before it is kept.
 
 `vqdna export DIR` writes `DIR/onnx/tokenizer.onnx` and, where DIR holds a model, `DIR/onnx/model.onnx`. They take
-bases as nucleotide ids: A, C, G, T are 0-3, N is 4, a hidden base ([MASK]) 5, [CLS] 6, [SEP] 7 and padding 8. For
+bases as nucleotide ids: A, C, G, T are 0-3, N is 4, a masked base ([MASK]) 5, [CLS] 6, [SEP] 7 and padding 8. For
 onnxruntime and numpy alone, without PyTorch and without this package:
 
 ```python

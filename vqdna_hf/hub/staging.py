@@ -111,7 +111,7 @@ def _check_tokenizer(path: Path):
 
 
 def _check_export(directory: Path):
-    """Whether the ONNX files beside a model are of its vocabulary; they are not made again when it is saved anew."""
+    """Whether the ONNX files beside a model are of its vocabulary; saving it again does not renew them."""
     theirs = read_json(directory / _ONNX[0]).get("vocabulary_fingerprint")
     tokenizer = directory / _TOKENIZER[0]
     ours = read_json(tokenizer).get("vocabulary_fingerprint") if tokenizer.is_file() else theirs

@@ -42,7 +42,7 @@ def leave_processes(patience: float = 0.5):
         time.sleep(patience)
 
 
-def process_place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """The number of this process and how many were launched, `(0, 1)` for one; waits for nobody."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
@@ -53,7 +53,7 @@ def say_error(text: str, patience: float = 10.0):
     The main process prints at once; its end makes the launcher end the others. One that is still there after
     `patience` seconds has an error of its own, and says so.
     """
-    rank, _ = process_place()
+    rank, _ = rank_and_world_size()
     if rank:
         time.sleep(patience)
         text = f"{text} (process {rank})"

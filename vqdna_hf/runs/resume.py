@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished run: which of them are whole, and what to do when one cannot be written or read."""
+"""Unfinished runs: where to resume, the settings they began with, and files that cannot be read or written."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.trainer import TRAINER_STATE_NAME
 
 from .files import check_output, read_json, write_json
-from .processes import process_place, start_processes
+from .processes import rank_and_world_size, start_processes
 from .records import RECORDS, different_settings
 
 
@@ -27,10 +27,76 @@ _UNREADABLE = (pickle.UnpicklingError, SafetensorError, RuntimeError, OSError, E
 _UNREADABLE += (ValueError, TypeError, AttributeError)
 # how torch words what a full disk does to `torch.save`
 _UNWRITTEN = re.compile("PytorchStreamWriter|inline_container|unexpected pos|No space left")
+# finished results that have no record of a run
+_PRODUCTS = ("tokenizer_config.json", "probe.json")
+
+
+def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
+    """The checkpoint to resume from: see `last_checkpoint`.
+
+    Args:
+        result: the file that a finished run writes last.
+
+    Raises:
+        ValueError: the directory holds a finished run, or an unfinished one and `resume` is false; or it cannot be
+            written to.
+    """
+    check_output(output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
+    _check_writable(output)
+    # a run that was killed while it wrote its result has settings and no record: the result is written again
+    began = (output / "run.json").is_file()
+    if resume and began and rank_and_world_size()[0] == 0 and any((output / name).is_file() for name in RECORDS):
+        remove_checkpoints(output)  # which the run was killed over, after all it had to write was written
+    for name in (result, *RECORDS, *(() if began else _PRODUCTS)):
+        if (output / name).is_file():
+            raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
+    if not resume and (cut_off := [name for name in _PRODUCTS if (output / name).is_file()]):
+        raise ValueError(
+            f"{output} holds an unfinished run ({cut_off[0]}, and no record yet). Add --resume to resume it, or "
+            "choose another --output."
+        )
+    last = last_checkpoint(output)
+    if last is not None and not resume:
+        raise ValueError(
+            f"{output} holds the unfinished run {last}. Add --resume to resume it, or choose another --output."
+        )
+    return last
+
+
+def _check_writable(output: Path):
+    """Make sure that a directory can be made or written to, as far as asking tells.
+
+    Raises:
+        ValueError: names the directory that cannot be written to.
+    """
+    place = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"{place} cannot be written to: it is read-only for you. Choose another --output.")
+
+
+def check_same_run(output: Path, name: str, settings: dict, resume: bool):
+    """Record a run's settings in `output`, or make sure that a resumed run has the ones it began with.
+
+    The number of processes is one of them: with another one, the steps to come would see other windows. So is the
+    fingerprint of the vocabulary, where `settings` has it: a path says where a vocabulary is, not which one.
+
+    Raises:
+        ValueError: names the settings that differ.
+    """
+    path, state = output / name, start_processes()
+    settings = {**settings, "processes": state.num_processes}
+    if resume and path.is_file():
+        before = {"processes": state.num_processes, **read_json(path)}
+        if changes := different_settings(before, settings):
+            raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
+    if state.is_main_process:
+        write_json(path, settings)
 
 
 def last_checkpoint(output: Path) -> str | None:
-    """The newest whole checkpoint of a run, made ready to go on from; a warning names newer ones that are not whole.
+    """The newest whole checkpoint of a run, made ready to resume from; a warning names newer ones that are not whole.
 
     One that was cut off while it was written or removed, or was damaged since, lacks a file or has a broken one. One
     whose best epoch is gone is of no use either: the result would be that of another epoch.
@@ -41,12 +107,12 @@ def last_checkpoint(output: Path) -> str | None:
         fault = checkpoint_fault(numbered[number])
         if fault is None:
             if faults:
-                logger.warning("%s: going on from %s.", "; ".join(faults), numbered[number])
+                logger.warning("%s: resuming from %s.", "; ".join(faults), numbered[number])
             _point_to_best(numbered[number])
             return str(numbered[number])
         faults.append(f"{numbered[number]} is not whole ({fault})")
     if faults:
-        logger.warning("%s, and there is no other checkpoint: the run begins again.", "; ".join(faults))
+        logger.warning("%s, and there is no other checkpoint: the run starts from scratch.", "; ".join(faults))
     return None
 
 
@@ -136,13 +202,13 @@ def reading(checkpoint: str | Path) -> Iterator[None]:
     except _UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{checkpoint} cannot be gone on from ({reason}): a file in it is damaged, or of another model. Remove "
-            "it: --resume then goes on from an older one, or begins again."
+            f"{checkpoint} cannot be resumed from ({reason}): a file in it is damaged, or of another model. Remove "
+            "it: --resume then takes an older one, or starts from scratch."
         ) from error
 
 
 @contextlib.contextmanager
-def writing(place: str | Path, remedy: str = "Free some space and go on with --resume.") -> Iterator[None]:
+def writing(place: str | Path, remedy: str = "Free some space and resume with --resume.") -> Iterator[None]:
     """Name the place and the remedy where a library cannot write, each of which words it in its own way.
 
     Raises:
@@ -157,71 +223,3 @@ def writing(place: str | Path, remedy: str = "Free some space and go on with --r
         if isinstance(error, RuntimeError):
             reason = f"it was cut off, as by a full disk: {reason}"
         raise OSError(f"{place} cannot be written ({reason}). {remedy}") from error
-
-
-# finished results that have no record of a run
-_PRODUCTS = ("tokenizer_config.json", "probe.json")
-
-
-def find_checkpoint(output: Path, resume: bool, result: str) -> str | None:
-    """The checkpoint to go on from: see `last_checkpoint`.
-
-    Args:
-        result: the file that a finished run writes last.
-
-    Raises:
-        ValueError: the directory holds a finished run, or an unfinished one and `resume` is false; or it cannot be
-            written to.
-    """
-    check_output(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file, but a directory is written there. Choose another --output.")
-    _check_writable(output)
-    # a run that was killed while it wrote its result has settings and no record: the result is written again
-    began = (output / "run.json").is_file()
-    if resume and began and process_place()[0] == 0 and any((output / name).is_file() for name in RECORDS):
-        remove_checkpoints(output)  # which the run was killed over, after all it had to write was written
-    for name in (result, *RECORDS, *(() if began else _PRODUCTS)):
-        if (output / name).is_file():
-            raise ValueError(f"{output} holds a finished run ({name}). Remove it, or choose another --output.")
-    if not resume and (cut_off := [name for name in _PRODUCTS if (output / name).is_file()]):
-        raise ValueError(
-            f"{output} holds an unfinished run ({cut_off[0]}, and no record yet). Add --resume to go on with it, or "
-            "choose another --output."
-        )
-    last = last_checkpoint(output)
-    if last is not None and not resume:
-        raise ValueError(
-            f"{output} holds the unfinished run {last}. Add --resume to go on with it, or choose another --output."
-        )
-    return last
-
-
-def _check_writable(output: Path):
-    """Make sure that a directory can be made or written to, as far as asking tells.
-
-    Raises:
-        ValueError: names the directory that cannot be written to.
-    """
-    place = next(path for path in (output, *output.absolute().parents) if path.exists())
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise ValueError(f"{place} cannot be written to: it is read-only for you. Choose another --output.")
-
-
-def check_same_run(output: Path, name: str, settings: dict, resume: bool):
-    """Record a run's settings in `output`, or make sure that a resumed run has the ones it began with.
-
-    The number of processes is one of them: with another one, the steps to come would see other windows. So is the
-    fingerprint of the vocabulary, where `settings` has it: a path says where a vocabulary is, not which one.
-
-    Raises:
-        ValueError: names the settings that differ.
-    """
-    path, state = output / name, start_processes()
-    settings = {**settings, "processes": state.num_processes}
-    if resume and path.is_file():
-        before = {"processes": state.num_processes, **read_json(path)}
-        if changes := different_settings(before, settings):
-            raise ValueError(f"Cannot resume the run in {output} with other settings ({changes}).")
-    if state.is_main_process:
-        write_json(path, settings)

@@ -42,7 +42,7 @@ class GuardedTrainer(LaunchedTrainer):
         self._check_weights()
         place = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
         try:
-            with writing(place, "Free some space and go on with --resume: an older checkpoint is whole."):
+            with writing(place, "Free some space and resume with --resume: an older checkpoint is whole."):
                 super()._save_checkpoint(model, trial)
         except OSError:
             if self.args.should_save and not (place / TRAINER_STATE_NAME).is_file():

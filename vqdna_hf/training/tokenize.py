@@ -10,7 +10,7 @@ from ..data import Corpus, GenomeBases, GenomeCodes, write_corpus, write_genome_
 from ..data.code_workers import check_workers
 from ..data.genome_bases import check_held_out
 from ..data.windows import check_windows
-from ..runs.processes import process_place
+from ..runs.processes import rank_and_world_size
 
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def tokenize(arguments: TokenizeArguments) -> Corpus | GenomeCodes:
     check_held_out(arguments.eval_contigs, arguments.eval_fraction)
     vocabulary = arguments.tokenizer or (DEFAULT_CHECKPOINT if arguments.codes else None)
     tokenizer = None if vocabulary is None else load_tokenizer(vocabulary)
-    rank, world_size = process_place()
+    rank, world_size = rank_and_world_size()
     genome = GenomeBases.from_fasta(arguments.fasta, progress=rank == 0)
     train, held_out = genome.split(arguments.eval_contigs or None, arguments.eval_fraction)
     remedy = "Lower --min-length, or give FASTA files with longer known sequences."
@@ -70,7 +70,7 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
         if getattr(arguments, name) != getattr(defaults, name):
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is about windows, and --contigs stores none: leave it out.")
-    rank, world_size = process_place()
+    rank, world_size = rank_and_world_size()
     # the main process of a launch has workers of its own, as many as were launched beside it
     workers = 1 if rank else max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
     tokenizer = load_tokenizer(arguments.tokenizer or DEFAULT_CHECKPOINT)
