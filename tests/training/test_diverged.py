@@ -58,7 +58,7 @@ def test_a_run_that_diverges_ends_with_an_error_and_leaves_no_result(tmp_path, r
     with pytest.raises(ValueError, match="diverged"):
         run(name, tmp_path, request)
     assert not [file for file in RESULTS if (tmp_path / file).exists()]
-    # what may be gone on from is finite
+    # what a run may resume from is finite
     for path in tmp_path.glob("checkpoint-*/*.safetensors"):
         assert all(tensor.isfinite().all() for tensor in load_file(path).values())
 

@@ -1,4 +1,4 @@
-"""Masking: what is hidden, what is labelled, and that a hidden base cannot be seen where it is said not to be."""
+"""Masking: what is masked, what is labelled, and that a masked base cannot be seen where it is said not to be."""
 
 import numpy as np
 import pytest
@@ -55,9 +55,9 @@ def encoder() -> VQDNAModel:
 @pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5])
 def test_a_fixed_share_of_the_known_bases_is_chosen(kind, ratio):
     bases = random_bases(200, unknown=40)
-    hidden, labelled = masking(kind, ratio).choose(bases, np.random.default_rng(0))
-    assert hidden.sum() == round(ratio * 160)
-    assert np.array_equal(hidden, labelled) and not labelled[bases == 4].any()
+    masked, labelled = masking(kind, ratio).choose(bases, np.random.default_rng(0))
+    assert masked.sum() == round(ratio * 160)
+    assert np.array_equal(masked, labelled) and not labelled[bases == 4].any()
 
 
 def test_every_position_is_chosen_equally_often():
@@ -73,53 +73,53 @@ def test_labels_of_a_span_lie_a_halo_from_its_edges(span_length):
     rng, seen = np.random.default_rng(0), 0
     for length in [70, 200, 333] * 30:
         bases = random_bases(length, unknown=10)
-        hidden, labelled = masking("span", span_length=span_length).choose(bases, rng)
-        assert not labelled[~hidden].any() and not labelled[bases == 4].any()
+        masked, labelled = masking("span", span_length=span_length).choose(bases, rng)
+        assert not labelled[~masked].any() and not labelled[bases == 4].any()
         for place in np.flatnonzero(labelled):
             # nothing within a halo is visible, so that no code that the encoder sees knows the base
-            assert hidden[max(0, place - HALO) : place + HALO + 1].all()
+            assert masked[max(0, place - HALO) : place + HALO + 1].all()
         seen += labelled.sum()
     assert seen > 0
 
 
-def test_spans_hide_about_the_ratio():
+def test_spans_mask_about_the_ratio():
     rng = np.random.default_rng(0)
     for ratio, length in [(0.15, 512), (0.25, 512), (0.5, 1000)]:
-        hidden, labelled = masking("span", ratio).choose(random_bases(length), rng)
-        assert abs(hidden.mean() - ratio) < 0.05
-        assert 0.3 < labelled.sum() / hidden.sum() < 1
+        masked, labelled = masking("span", ratio).choose(random_bases(length), rng)
+        assert abs(masked.mean() - ratio) < 0.05
+        assert 0.3 < labelled.sum() / masked.sum() < 1
 
 
 def test_a_window_without_room_around_a_span_is_left_alone():
     spans = masking("span")
     assert spans.min_length == 33 + 2 * HALO
-    hidden, labelled = spans.choose(random_bases(spans.min_length - 1), np.random.default_rng(0))
-    assert not hidden.any() and not labelled.any()
-    hidden, labelled = spans.choose(random_bases(spans.min_length), np.random.default_rng(0))
-    assert hidden.sum() == 33 and labelled.any()
+    masked, labelled = spans.choose(random_bases(spans.min_length - 1), np.random.default_rng(0))
+    assert not masked.any() and not labelled.any()
+    masked, labelled = spans.choose(random_bases(spans.min_length), np.random.default_rng(0))
+    assert masked.sum() == 33 and labelled.any()
 
 
-def runs_of(hidden: np.ndarray) -> list[tuple[int, int]]:
-    """Half-open intervals of hidden bases."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], hidden.astype(int), [0]])))
+def runs_of(masked: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open intervals of masked bases."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], masked.astype(int), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
 
 
 @pytest.mark.parametrize("span_length", [2, 8])
-def test_bases_are_hidden_in_runs(span_length):
+def test_bases_are_masked_in_runs(span_length):
     bases, rng = random_bases(4000, unknown=40), np.random.default_rng(0)
-    hidden, labelled = masking("base", span_length=span_length).choose(bases, rng)
-    assert hidden.mean() == pytest.approx(0.25, abs=0.01)
-    assert np.array_equal(hidden, labelled) and not hidden[bases == 4].any()
+    masked, labelled = masking("base", span_length=span_length).choose(bases, rng)
+    assert masked.mean() == pytest.approx(0.25, abs=0.01)
+    assert np.array_equal(masked, labelled) and not masked[bases == 4].any()
     places = np.zeros(384)
     for _ in range(4000):
-        hidden, _ = masking("base", span_length=span_length).choose(bases[bases < 4][:384], rng)
-        assert all((end - start) % span_length == 0 for start, end in runs_of(hidden))  # two may touch
-        places += hidden
+        masked, _ = masking("base", span_length=span_length).choose(bases[bases < 4][:384], rng)
+        assert all((end - start) % span_length == 0 for start, end in runs_of(masked))  # two may touch
+        places += masked
     assert places.min() > 0 and places[20:-20].mean() / 4000 == pytest.approx(0.25, abs=0.01)
 
 
-def test_a_run_is_hidden_replaced_or_kept_as_a_whole():
+def test_a_run_is_masked_replaced_or_kept_as_a_whole():
     bases = np.zeros(40_000, dtype=np.int64)
     item = masking("base", span_length=8).item(bases, np.random.default_rng(0))
     inputs, kinds = item["masked_nucleotide_ids"], []
@@ -127,9 +127,9 @@ def test_a_run_is_hidden_replaced_or_kept_as_a_whole():
     for start, end in runs_of(item["labelled"]):
         for run in inputs[start:end].reshape(-1, 8):
             assert (run == MASK).all() or not (run == MASK).any()
-            kinds.append("hidden" if run[0] == MASK else "random" if run.any() else "kept")
+            kinds.append("masked" if run[0] == MASK else "random" if run.any() else "kept")
     assert len(kinds) == 1250
-    for kind, share in (("hidden", 0.8), ("random", 0.1), ("kept", 0.1)):
+    for kind, share in (("masked", 0.8), ("random", 0.1), ("kept", 0.1)):
         assert kinds.count(kind) / 1250 == pytest.approx(share, abs=0.03)
 
 
@@ -164,25 +164,25 @@ def test_wrong_settings_are_refused():
 
 
 @pytest.mark.parametrize("kind", ["base", "token"])
-def test_hidden_replaced_and_kept_shares(kind):
-    """80 % hidden, 10 % random, 10 % as they are, as in BERT."""
+def test_masked_replaced_and_kept_shares(kind):
+    """80 % masked, 10 % random, 10 % as they are, as in BERT."""
     bases = np.zeros(40_000, dtype=np.int64)
     item = masking(kind).item(bases, np.random.default_rng(0))
     labelled = item["labelled"]
     if kind == "base":
         inputs = item["masked_nucleotide_ids"]
-        hidden, untouched = inputs == MASK, inputs == bases
+        masked, untouched = inputs == MASK, inputs == bases
         random_share = 0.1 * 3 / 4  # a quarter of the random bases is the base itself
     else:
         inputs = item["replacement_ids"]
-        hidden, untouched, random_share = inputs == MASK_TOKEN_ID, inputs == KEEP, 0.1
+        masked, untouched, random_share = inputs == MASK_TOKEN_ID, inputs == KEEP, 0.1
     assert labelled.sum() == 10_000 and untouched[~labelled].all()
-    assert hidden[labelled].mean() == pytest.approx(0.8, abs=0.02)
-    assert (~hidden & ~untouched)[labelled].mean() == pytest.approx(random_share, abs=0.02)
+    assert masked[labelled].mean() == pytest.approx(0.8, abs=0.02)
+    assert (~masked & ~untouched)[labelled].mean() == pytest.approx(random_share, abs=0.02)
     assert np.array_equal(item["nucleotide_ids"], bases)
 
 
-def test_spans_are_hidden_whole():
+def test_spans_are_masked_whole():
     item = masking("span").item(random_bases(5000), np.random.default_rng(0))
     assert set(np.unique(item["replacement_ids"])) == {KEEP, MASK_TOKEN_ID}
     assert (item["replacement_ids"][item["labelled"]] == MASK_TOKEN_ID).all()
@@ -237,7 +237,7 @@ def test_strands_are_random_unless_codes_are_stored():
     assert forward(corpus(with_codes=True)) == 200
 
 
-def test_stored_codes_are_used_where_bases_are_not_hidden():
+def test_stored_codes_are_used_where_bases_are_not_masked():
     rows = corpus(with_codes=True)
     assert "clean_ids" in MaskedWindows(rows, 1, masking("token"), 0)[0]
     assert "clean_ids" not in MaskedWindows(rows, 1, masking("base"), 0)[0]
@@ -284,7 +284,7 @@ def test_codes_outside_the_mask_stay_in_token_and_span_mode(encoder):
 
 
 def test_codes_a_halo_from_a_run_are_those_of_the_clean_window(encoder):
-    """The reason for runs: bases hidden one by one change nearly all codes, which fine-tuning will never see so."""
+    """The reason for runs: bases masked one by one change nearly all codes, which fine-tuning will never see so."""
     same = {}
     for span_length in (1, 16):
         windows = MaskedWindows(corpus(length=300), 4, masking("base", span_length=span_length), seed=0)
@@ -305,10 +305,10 @@ def changed_at(batch: dict[str, torch.Tensor], place: tuple[int, int]) -> dict[s
 
 
 def visible_places(encoder, batch) -> tuple[int, int]:
-    """Of 40 hidden and labelled positions, those whose base changes what the encoder gets; and how many were tried."""
+    """Of 40 masked and labelled positions, those whose base changes what the encoder gets; and how many were tried."""
     before, changed = mask_batch(encoder, batch)["input_ids"], 0
-    hidden = batch["labelled"] & (before == MASK_TOKEN_ID)
-    places = [tuple(place) for place in hidden.nonzero().tolist()][:40]
+    masked = batch["labelled"] & (before == MASK_TOKEN_ID)
+    places = [tuple(place) for place in masked.nonzero().tolist()][:40]
     for place in places:
         after = mask_batch(encoder, changed_at(batch, place))
         assert int(after["base_targets"][place]) == int(changed_at(batch, place)["nucleotide_ids"][place])
@@ -316,7 +316,7 @@ def visible_places(encoder, batch) -> tuple[int, int]:
     return changed, len(places)
 
 
-def test_what_stands_for_a_hidden_base_does_not_depend_on_it():
+def test_what_stands_for_a_masked_base_does_not_depend_on_it():
     bases = random_bases()
     item = masking("base").item(bases, np.random.default_rng(0))
     for place in np.flatnonzero(item["masked_nucleotide_ids"] == MASK):
@@ -327,8 +327,8 @@ def test_what_stands_for_a_hidden_base_does_not_depend_on_it():
 
 
 @pytest.mark.parametrize(("kind", "changes"), [*((kind, {}) for kind in MASKINGS), ("base", {"span_length": 8})])
-def test_hidden_bases_show_in_token_mode_only(encoder, kind, changes):
-    """The reason for the modes: changing a hidden base changes no input of the encoder, except in the paper's."""
+def test_masked_bases_show_in_token_mode_only(encoder, kind, changes):
+    """The reason for the modes: changing a masked base changes no input of the encoder, except in the paper's."""
     rows = corpus(length=100)
     batch = MaskingCollator()(MaskedWindows(rows, 4, masking(kind, **changes), seed=0).__getitems__(list(range(4))))
     changed, tried = visible_places(encoder, batch)

@@ -94,7 +94,7 @@ def random_dna(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def leakage(random_dna, kind: str) -> float:
-    """How often the neighbours alone give away a base that this masking hides."""
+    """How often the neighbours alone give away a masked base."""
     corpus, tokenizer = random_dna
     tokenizer = AutoTokenizer.from_pretrained(tokenizer)
     model = VQDNAForMaskedLM(VQDNAConfig.from_preset("tiny", codec_config=tokenizer.codec.config)).eval()
@@ -108,7 +108,7 @@ def leakage(random_dna, kind: str) -> float:
     return neighbours_accuracy(model, batches("train", 120), batches("validation", 12))["neighbours_base_accuracy"]
 
 
-def test_neighbours_give_a_hidden_code_away_but_not_a_hidden_base(random_dna):
+def test_neighbours_give_a_masked_code_away_but_not_a_masked_base(random_dna):
     token, base, span = (leakage(random_dna, kind) for kind in ("token", "base", "span"))
     # some 3000 positions of unstructured DNA: chance is 0.25 with a standard deviation of 0.008. In `base` mode a
     # tenth of the labelled positions stays visible, and that little shows

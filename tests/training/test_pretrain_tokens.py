@@ -24,7 +24,7 @@ from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 from vqdna_hf.runs.records import weight_digests
 from vqdna_hf.training.masking import MaskedWindows, Masking
 from vqdna_hf.training.pretrain import PretrainTrainer, pretrain
-from vqdna_hf.training.token_masking import TokenCollator, TokenMasking, WindowEncoder, hidden_spans
+from vqdna_hf.training.token_masking import TokenCollator, TokenMasking, WindowEncoder, masked_spans
 from vqdna_hf.training.tokenize import tokenize
 
 
@@ -91,7 +91,7 @@ def test_every_vocabulary_sees_the_windows_of_a_learned_one(plain_corpus, kind):
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
-def test_no_visible_kmer_holds_a_hidden_base(k):
+def test_no_visible_kmer_holds_a_masked_base(k):
     tokenizer, rng = kmer_tokenizer(k), np.random.default_rng(k)
     masking = TokenMasking(WindowEncoder(tokenizer), 0.25)
     items = [masking.item(window(rng, length, length // 40), rng) for length in (200, 64, 512, k - 1, k, 333)]
@@ -101,25 +101,25 @@ def test_no_visible_kmer_holds_a_hidden_base(k):
         span, length = (k, len(item["bases"])) if len(item["bases"]) >= k else (1, k - 1)
         ids = batch["input_ids"][row, 1 : length - span + 2]
         for place, token in enumerate(ids.tolist()):
-            holds_hidden = bool(item["hidden"][place : place + span].any())
-            assert (token == tokenizer.mask_token_id) == holds_hidden
+            holds_masked = bool(item["masked"][place : place + span].any())
+            assert (token == tokenizer.mask_token_id) == holds_masked
             label = int(batch["labels"][row, place + 1])
-            assert label == (clean[row][place] if holds_hidden and clean[row][place] != 1 else -100)
-            assert holds_hidden or token == clean[row][place]
+            assert label == (clean[row][place] if holds_masked and clean[row][place] != 1 else -100)
+            assert holds_masked or token == clean[row][place]
     assert not ((batch["labels"] >= 0) & (batch["attention_mask"] == 0)).any()
 
 
 @pytest.mark.parametrize("span, ratio", [(6, 0.25), (3, 0.25), (1, 0.25), (6, 0.95), (2, 0.5)])
-def test_hidden_spans_have_the_share_asked_for(span, ratio):
+def test_masked_spans_have_the_share_asked_for(span, ratio):
     rng = np.random.default_rng(0)
-    hidden = np.stack([hidden_spans(120, span, ratio, rng) for _ in range(400)])
-    assert (hidden.sum(axis=1) == round(ratio * 120 / span) * span).all()
+    masked = np.stack([masked_spans(120, span, ratio, rng) for _ in range(400)])
+    assert (masked.sum(axis=1) == round(ratio * 120 / span) * span).all()
     # runs of whole spans, and every base has its turn
-    for row in hidden[:20]:
+    for row in masked[:20]:
         edges = np.flatnonzero(np.diff(np.concatenate([[0], row, [0]])))
         assert ((edges[1::2] - edges[::2]) % span == 0).all()
-    assert hidden.any(axis=0).all()
-    assert hidden_spans(span, span, ratio, rng).all()
+    assert masked.any(axis=0).all()
+    assert masked_spans(span, span, ratio, rng).all()
 
 
 @pytest.mark.parametrize("kind", ["character", "kmer-apart", "bpe"])

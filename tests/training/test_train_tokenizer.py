@@ -244,7 +244,7 @@ def test_the_paper_recipe_hides_nothing(genome_fasta, tmp_path):
         ({"preset": "huge"}, "--preset huge: must be one of"),
         ({"recipe": "mine"}, "--recipe mine: must be one of default, paper"),
         ({"eval_contigs": ["c9"]}, "no contig 'c9'"),
-        ({"clean_steps": 2, "mask_ratio": 0.0}, "--clean-steps 2 are the last steps of a run that hides bases"),
+        ({"clean_steps": 2, "mask_ratio": 0.0}, "--clean-steps 2 are the last steps of a run that masks bases"),
         ({"clean_steps": 3}, "fewer than the 3 between warm-up and end"),
         ({"clean_steps": -1}, "--clean-steps -1"),
     ],

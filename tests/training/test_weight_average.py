@@ -1,4 +1,4 @@
-"""The moving average of the weights: what it is, when the model has it, and that a run can be gone on with."""
+"""The moving average of the weights: what it is, when the model has it, and that a run can be resumed."""
 
 import numpy as np
 import pytest

@@ -95,10 +95,10 @@ class VQDNACodecTrainer(RecordingTrainer):
             # subtle: unknown bases count for nothing, so that a mean of means would weigh the parts of a step wrongly
             share = known.to(loss.dtype) / torch.as_tensor(num_items_in_batch).to(loss)
             loss = loss * share * self.args.world_size
-        hidden = ((inputs["nucleotide_ids"] == 5) & (labels >= 0)).sum()
+        masked = ((inputs["nucleotide_ids"] == 5) & (labels >= 0)).sum()
         for name in ("reconstruction_loss", "commitment_loss", "accuracy"):
             self.record(name, getattr(outputs, name), known)
-        self.record("hidden_accuracy", outputs.hidden_accuracy, hidden)
+        self.record("hidden_accuracy", outputs.hidden_accuracy, masked)
         if outputs.word_loss is not None:
             self.record("word_loss", outputs.word_loss, known)
         for level, counts in enumerate(outputs.counts, start=1):

@@ -14,9 +14,9 @@ class GuardedTrainer(LaunchedTrainer):
     """Looks at losses and weights whenever it logs, before each checkpoint, and at the end.
 
     Raises:
-        DivergedError: (`train`, `evaluate`) a loss or a weight is not finite; a checkpoint that is gone on from holds
+        DivergedError: (`train`, `evaluate`) a loss or a weight is not finite; the checkpoint to resume from holds
             such weights.
-        ValueError: (`train`) a file of the checkpoint to go on from is damaged.
+        ValueError: (`train`) a file of the checkpoint to resume from is damaged.
         OSError: (`train`) a checkpoint cannot be written. What there is of it is removed; older ones stay.
     """
 
@@ -55,7 +55,7 @@ class GuardedTrainer(LaunchedTrainer):
         if (name := first_not_finite(self.model)) is not None:
             raise DivergedError(
                 f"{resume_from_checkpoint} holds weights that are not finite ({name}): its run has diverged, and "
-                "cannot be gone on with. Begin again with a lower --learning-rate, in another --output."
+                "cannot be resumed. Begin again with a lower --learning-rate, in another --output."
             )
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None):

@@ -1,6 +1,6 @@
 """Masked pre-training: which positions to predict, and what the encoder may see of them.
 
-A code is a function of the bases around it (41 for the paper's sizes), so that a hidden *code* shows in the
+A code is a function of the bases around it (41 for the paper's sizes), so that a masked *code* shows in the
 codes around:
 
     token   the paper's: codes at random positions become [MASK]. The base at such a position is still visible in up to
@@ -8,9 +8,9 @@ codes around:
     span    whole spans of codes become [MASK], and only positions at least a halo from the span's edges are predicted:
             no code outside has seen their bases. (It has seen bases that their *codes* see, too: the base head is the
             figure to read.) Windows without room for a span and its surroundings are left alone.
-    base    bases are hidden before the window is tokenized, so that no code knows them; their positions hold [MASK].
-            Every hidden base also changes the codes around it, to codes of words with a hole. Hidden one by one, a
-            quarter of the bases leaves few codes as they are in clean DNA; hidden in runs, it leaves most.
+    base    bases are masked before the window is tokenized, so that no code knows them; their positions hold [MASK].
+            Every masked base also changes the codes around it, to codes of words with a hole. Masked one by one, a
+            quarter of the bases leaves few codes as they are in clean DNA; masked in runs, it leaves most.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from ..modeling.nucleotides_vqdna import (
 MASKINGS = get_args(MaskingKind)
 MASK_TOKEN_ID = 4
 KEEP = -1  # in `replacement_ids`: leave the code as it is
-_HIDDEN, _RANDOM = 0.8, 0.1  # BERT's shares of hidden and replaced positions; the rest stays visible
+_MASKED, _RANDOM = 0.8, 0.1  # BERT's shares of masked and replaced positions; the rest stays visible
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Masking:
         halo: bases on either side that a code sees.
         num_codes: product ids of the vocabulary, for random replacement.
         span_length: length of a span, in bases, `4 * halo + 1` (at least 2) when not given; for `base`, of a run of
-            hidden bases, 1 when not given.
+            masked bases, 1 when not given.
 
     Raises:
         ValueError: an unknown kind, a ratio outside (0, 1), a length below 1, a length for `token`, or a span with no
@@ -70,10 +70,10 @@ class Masking:
         if self.span_length is None:
             self.span_length = max(2, 4 * self.halo + 1) if self.kind == "span" else 1
         if self.span_length < 1:
-            raise ValueError(f"The span length is {self.span_length}, but at least one base has to be hidden.")
+            raise ValueError(f"The span length is {self.span_length}, but at least one base has to be masked.")
         if self.kind == "token" and self.span_length > 1:
             raise ValueError(
-                f"The span length is {self.span_length}, but `token` masking hides codes one by one: leave it out, or "
+                f"The span length is {self.span_length}, but `token` masking masks codes one by one: leave it out, or "
                 "choose `base` or `span`."
             )
         if self.kind == "span" and self.span_length < 4 * self.halo + 1:
@@ -84,12 +84,12 @@ class Masking:
 
     @property
     def in_runs(self) -> bool:
-        """Whether bases are hidden in runs, not one by one."""
+        """Whether bases are masked in runs, not one by one."""
         return self.kind == "base" and self.span_length > 1
 
     @property
     def min_length(self) -> int:
-        """The shortest window in which something is hidden, in bases: a span and a halo on either side of it, or a run
+        """The shortest window in which something is masked, in bases: a span and a halo on either side of it, or a run
         and one base."""
         if self.kind == "span":
             return self.span_length + 2 * self.halo
@@ -102,40 +102,26 @@ class Masking:
             bases: nucleotide ids 0-4 of a window, shape `(length,)`.
 
         Returns:
-            two boolean arrays of shape `(length,)`: hidden, and labelled (a subset of the known bases).
+            two boolean arrays of shape `(length,)`: masked, and labelled (a subset of the known bases).
         """
-        known = bases < UNKNOWN_ID
-        if self.kind == "span":
-            hidden, inner = self._spans(len(bases), rng)
-            return hidden, inner & known
-        if self.in_runs:
-            hidden = self._runs(len(bases), rng) & known
-            return hidden, hidden.copy()
+        known, masked = bases < UNKNOWN_ID, np.zeros(len(bases), dtype=bool)
+        if self.kind == "span" or self.in_runs:
+            return self._choose_spans(known, rng)
         places = np.flatnonzero(known)
-        chosen = rng.choice(places, size=round(self.ratio * len(places)), replace=False)
-        hidden = np.zeros(len(bases), dtype=bool)
-        hidden[chosen] = True
-        return hidden, hidden.copy()
+        masked[rng.choice(places, size=round(self.ratio * len(places)), replace=False)] = True
+        return masked, masked.copy()
 
-    def _spans(self, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        hidden, inner = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
-        if length < self.min_length:
-            return hidden, inner  # a span would leave too little to predict from: such a window teaches nothing
-        for start, width in self._intervals(length, rng):
-            hidden[start : start + width] = True
+    def _choose_spans(self, known: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        length, halo = len(known), self.halo if self.kind == "span" else 0
+        masked, inner = np.zeros(length, dtype=bool), np.zeros(length, dtype=bool)
+        # in a shorter window a span would leave too little to predict from: it teaches nothing
+        for start, width in self._intervals(length, rng) if length >= self.min_length else ():
+            masked[start : start + width] = True
             # at the ends of a window nothing stands beyond the edge that could leak
-            first = start if start == 0 else start + self.halo
-            last = start + width if start + width == length else start + width - self.halo
+            first = start if start == 0 else start + halo
+            last = start + width if start + width == length else start + width - halo
             inner[first : max(first, last)] = True
-        return hidden, inner
-
-    def _runs(self, length: int, rng: np.random.Generator) -> np.ndarray:
-        hidden = np.zeros(length, dtype=bool)
-        if length < self.min_length:
-            return hidden
-        for start, width in self._intervals(length, rng):
-            hidden[start : start + width] = True
-        return hidden
+        return masked if self.kind == "span" else masked & known, inner & known
 
     def _intervals(self, length: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
         """Start and width of as many spans as the ratio asks for, one in each equal part of a window."""
@@ -145,26 +131,26 @@ class Masking:
             yield int(rng.integers(left, right - width + 1)), width
 
     def item(self, bases: np.ndarray, rng: np.random.Generator, codes: np.ndarray | None = None) -> dict:
-        """One training example: the clean window, and what replaces the hidden positions.
+        """One training example: the clean window, and what replaces the masked positions.
 
         Returns:
             `nucleotide_ids`, `labelled` and, for `base`, `masked_nucleotide_ids`, otherwise `replacement_ids` (-1
             keeps the code), each of shape `(length,)`; `clean_ids`, the window's code ids, when `codes` are given.
         """
-        hidden, labelled = self.choose(bases, rng)
+        chosen, labelled = self.choose(bases, rng)
         draw = rng.random(len(bases))
         if self.in_runs:  # what is done with a base is done with its run
-            first = hidden & ~np.append(False, hidden[:-1])
+            first = chosen & ~np.append(False, chosen[:-1])
             draw = draw[np.maximum.accumulate(np.where(first, np.arange(len(bases)), 0))]
-        # a span is hidden whole: what stays visible in it would show its neighbours
-        random = hidden & (draw >= _HIDDEN) & (draw < _HIDDEN + _RANDOM) & (self.kind != "span")
-        kept = hidden & (draw >= _HIDDEN + _RANDOM) & (self.kind != "span")
+        # a span is masked whole: what stays visible in it would show its neighbours
+        random = chosen & (draw >= _MASKED) & (draw < _MASKED + _RANDOM) & (self.kind != "span")
+        masked = chosen & ((draw < _MASKED + _RANDOM) | (self.kind == "span"))
         item = {"nucleotide_ids": bases, "labelled": labelled}
         if self.kind == "base":
-            masked = np.where(hidden & ~kept, MASK_NUCLEOTIDE_ID, bases)
-            item["masked_nucleotide_ids"] = np.where(random, rng.integers(0, 4, len(bases)), masked)
+            inputs = np.where(masked, MASK_NUCLEOTIDE_ID, bases)
+            item["masked_nucleotide_ids"] = np.where(random, rng.integers(0, 4, len(bases)), inputs)
         else:
-            replacement = np.where(hidden & ~kept, MASK_TOKEN_ID, KEEP)
+            replacement = np.where(masked, MASK_TOKEN_ID, KEEP)
             # a uniform product id is an independent uniform code on every level
             codes_drawn = NUM_SPECIAL_TOKENS + rng.integers(0, self.num_codes, len(bases))
             item["replacement_ids"] = np.where(random, codes_drawn, replacement)
@@ -203,12 +189,12 @@ class MaskedWindows(torch.utils.data.Dataset):
     def __getitems__(self, indices: list[int]) -> list[dict]:
         rows = self.corpus[[self._row(index) for index in indices]]
         items = []
-        for place, index in enumerate(indices):
+        for number, index in enumerate(indices):
             rng = np.random.default_rng([self.seed, index])
-            bases = rows["bases"][place].astype(np.int64)
+            bases = rows["bases"][number].astype(np.int64)
             if self.random_strand and rng.random() < 0.5:
                 bases = reverse_complement(bases).astype(np.int64)
-            codes = rows["codes"][place].astype(np.int64) if self.with_codes else None
+            codes = rows["codes"][number].astype(np.int64) if self.with_codes else None
             items.append(self.masking.item(bases, rng, codes))
         return items
 

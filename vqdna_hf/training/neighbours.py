@@ -1,4 +1,4 @@
-"""The neighbours-only predictor: how much of a hidden position the codes around it give away.
+"""The neighbours-only predictor: how much of a masked position the codes around it give away.
 
 A convolution over the codes within a halo of a position, the centre left out, is trained on the very inputs the
 encoder gets. What it predicts needs no understanding of DNA, only looking next door: the encoder's accuracy is worth
@@ -27,7 +27,7 @@ class NeighboursPredictor(nn.Module):
     def __init__(self, dim: int, halo: int, num_logits: int, hidden_size: int = 128):
         super().__init__()
         self.halo = max(1, halo)
-        # one more channel tells a neighbour that is hidden itself (or lies outside) from one that is seen
+        # one more channel tells a neighbour that is masked itself (or lies outside) from one that is seen
         self.convolution = nn.Conv1d(dim + 1, hidden_size, 2 * self.halo + 1, padding=self.halo)
         self.output = nn.Linear(hidden_size, num_logits)
 

@@ -35,7 +35,7 @@ class TimedTrainer(GuardedTrainer):
 
     @property
     def seconds_before(self) -> float:
-        """What the interrupted runs took that this one goes on from, up to the last log before its checkpoint."""
+        """What interrupted parts of the run took, up to the last log before the checkpoint it resumes from."""
         if self._before is None:
             self._before = max((one.get("elapsed_seconds", 0.0) for one in self.state.log_history), default=0.0)
         return self._before

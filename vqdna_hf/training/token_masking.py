@@ -1,7 +1,7 @@
-"""Masked language modelling over an ordinary vocabulary: windows of bases to token ids, and which of them are hidden.
+"""Masked language modelling over an ordinary vocabulary: windows of bases to token ids, and which of them are masked.
 
-A base stands in one token, and BERT's masking hides it with its token; not so with overlapping k-mers, where it stands
-in k of them. There spans of k bases are hidden, and every token that touches one becomes [MASK].
+A base stands in one token, and BERT's masking masks it with its token; not so with overlapping k-mers, where it stands
+in k of them. There spans of k bases are masked, and every token that touches one becomes [MASK].
 """
 
 from dataclasses import dataclass
@@ -49,8 +49,8 @@ class WindowEncoder:
         span = self.span_of(len(bases))
         count = len(bases) - span + 1
         number = np.zeros(count, dtype=np.int64)
-        for place in range(span):
-            number = 4 * number + bases[place : place + count] % 4
+        for offset in range(span):
+            number = 4 * number + bases[offset : offset + count] % 4
         ids = self._tables[span][number]
         return np.where(touching(bases == UNKNOWN_ID, span), self.tokenizer.unk_token_id, ids)
 
@@ -61,15 +61,15 @@ def touching(marked: np.ndarray, span: int) -> np.ndarray:
     return counts[span:] > counts[:-span]
 
 
-def hidden_spans(length: int, span: int, ratio: float, rng: np.random.Generator) -> np.ndarray:
-    """Hide `ratio * length` bases in spans that do not overlap, at least one span; bool of shape `(length,)`."""
+def masked_spans(length: int, span: int, ratio: float, rng: np.random.Generator) -> np.ndarray:
+    """Mask `ratio * length` bases in spans that do not overlap, at least one span; bool of shape `(length,)`."""
     count = min(max(1, round(ratio * length / span)), length // span)
     # places among what is left when every span is drawn together to one base, then apart again
     starts = np.sort(rng.choice(length - count * (span - 1), size=count, replace=False))
     starts += np.arange(count) * (span - 1)
-    hidden = np.zeros(length, dtype=bool)
-    hidden[(starts[:, None] + np.arange(span)).ravel()] = True
-    return hidden
+    masked = np.zeros(length, dtype=bool)
+    masked[(starts[:, None] + np.arange(span)).ravel()] = True
+    return masked
 
 
 @dataclass
@@ -98,10 +98,10 @@ class TokenMasking:
         return (self.encoder.span or 1) > 1
 
     def item(self, bases: np.ndarray, rng: np.random.Generator, codes: np.ndarray | None = None) -> dict:
-        """A window and what decides its masks: `seed`, or, where tokens overlap, `hidden`, a bool for every base."""
+        """A window and what decides its masks: `seed`, or, where tokens overlap, `masked`, a bool for every base."""
         if not self.overlapping:
             return {"bases": bases, "seed": int(rng.integers(2**63))}
-        return {"bases": bases, "hidden": hidden_spans(len(bases), self.encoder.span_of(len(bases)), self.ratio, rng)}
+        return {"bases": bases, "masked": masked_spans(len(bases), self.encoder.span_of(len(bases)), self.ratio, rng)}
 
 
 class TokenCollator:
@@ -118,17 +118,17 @@ class TokenCollator:
     def __call__(self, items: list[dict]) -> dict[str, torch.Tensor]:
         tokenizer, rows = self.tokenizer, self.encoder([item["bases"] for item in items])
         ids = np.full((len(rows), max(map(len, rows)) + 2), tokenizer.pad_token_id, dtype=np.int64)
-        hidden, inside = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=np.int64)
-        for place, (row, item) in enumerate(zip(rows, items)):
+        masked, inside = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=np.int64)
+        for number, (row, item) in enumerate(zip(rows, items)):
             end = len(row) + 1
-            ids[place, 0], ids[place, 1:end], ids[place, end] = tokenizer.cls_token_id, row, tokenizer.sep_token_id
-            inside[place, : end + 1] = 1
+            ids[number, 0], ids[number, 1:end], ids[number, end] = tokenizer.cls_token_id, row, tokenizer.sep_token_id
+            inside[number, : end + 1] = 1
             if self.masking.overlapping:
-                hidden[place, 1:end] = touching(item["hidden"], self.encoder.span_of(len(item["bases"])))
+                masked[number, 1:end] = touching(item["masked"], self.encoder.span_of(len(item["bases"])))
         special = np.isin(ids, tokenizer.all_special_ids)
         if self.masking.overlapping:
-            inputs = torch.from_numpy(np.where(hidden, tokenizer.mask_token_id, ids))
-            labels = torch.from_numpy(np.where(hidden & ~special, ids, -100))
+            inputs = torch.from_numpy(np.where(masked, tokenizer.mask_token_id, ids))
+            labels = torch.from_numpy(np.where(masked & ~special, ids, -100))
         else:
             # what the first window drew decides the batch's masks, so that a run resumes exactly
             self.random.generator = torch.Generator().manual_seed(items[0]["seed"])

@@ -34,7 +34,7 @@ def _check_clean_steps(arguments: TrainTokenizerArguments, config: VQDNACodecCon
     steps, most = arguments.clean_steps, arguments.max_steps - arguments.warmup_steps
     if steps and not (config.mask_ratio > 0 and 0 < steps < most):
         raise ValueError(
-            f"--clean-steps {steps} are the last steps of a run that hides bases before (--mask-ratio "
+            f"--clean-steps {steps} are the last steps of a run that masks bases before (--mask-ratio "
             f"{config.mask_ratio}): more than 0, and fewer than the {most} between warm-up and end."
         )
 

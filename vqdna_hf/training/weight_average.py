@@ -50,7 +50,7 @@ class WeightAverage(TrainerCallback):
         self._average: dict[str, torch.Tensor] | None = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Begin at the weights; an average that `load` has found goes on."""
+        """Begin at the weights, or at the average that `load` has found."""
         if self._average is None:
             self._average = self._copy()
 
@@ -87,7 +87,7 @@ class WeightAverage(TrainerCallback):
                 save_file(self._copy(), partial)
 
     def load(self, checkpoint: str | Path):
-        """Go on from a checkpoint, whose average the model has been loaded with."""
+        """Resume from a checkpoint, whose average the model has been loaded with."""
         self._average = self._copy()
         self._put(load_file(Path(checkpoint) / TRAINED_WEIGHTS))
 
