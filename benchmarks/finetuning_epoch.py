@@ -33,15 +33,8 @@ from vqdna_hf.demo.simulation import simulate_contig, simulate_sequence
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.code_cache import cached_codes
-from vqdna_hf.training.encoded_sequences import EncodedCollator, EncodedSequences, encode_sequences
-from vqdna_hf.training.task_data import TaskCollator
-
-
-class Bases(EncodedSequences):
-    """Rows of nucleotide ids, which the model tokenizes at every step."""
-
-    def __getitem__(self, index: int) -> dict:
-        return {"nucleotide_ids": self.ids[index], "labels": self.labels[index]}
+from vqdna_hf.training.encoding import encode_sequences
+from vqdna_hf.training.task_rows import TaskCollator, TaskRows
 
 
 def sequences_and_bpe(rows: int) -> tuple[list[np.ndarray], np.ndarray, object, str]:
@@ -115,10 +108,10 @@ def contestants(options: argparse.Namespace) -> tuple[dict, dict[str, int], dict
         return TokenEncoderForSequenceClassification(TokenEncoderConfig.from_preset(options.preset, tokenizer=bpe))
 
     sides = {
-        "codes": (ours(), EncodedSequences, EncodedCollator(0)),
-        "bpe": (theirs(), EncodedSequences, EncodedCollator(bpe.pad_token_id)),
-        "long bpe": (theirs(), EncodedSequences, EncodedCollator(bpe.pad_token_id)),
-        "bases": (ours(), Bases, TaskCollator()),
+        "codes": (ours(), TaskRows, TaskCollator()),
+        "bpe": (theirs(), TaskRows, TaskCollator(bpe.pad_token_id)),
+        "long bpe": (theirs(), TaskRows, TaskCollator(bpe.pad_token_id)),
+        "bases": (ours(), TaskRows.of_bases, TaskCollator()),
     }
     functions = {
         name: epoch(model, kind(rows[name], labels), collator, options.batch, options.device)

@@ -107,20 +107,17 @@ def test_a_spawned_worker_tokenizes(directory):
 
 def test_datasets_and_collators_can_be_pickled():
     from vqdna_hf.training.codec_trainer import CodecCollator
-    from vqdna_hf.training.encoded_sequences import EncodedCollator, EncodedSequences
     from vqdna_hf.training.masking import Masking, MaskingCollator
-    from vqdna_hf.training.task_data import TaskCollator, TaskSequences
+    from vqdna_hf.training.task_rows import TaskCollator, TaskRows
     from vqdna_hf.training.token_masking import TokenCollator, TokenMasking, WindowEncoder
 
-    rows = Dataset.from_dict({"nucleotide_ids": [[0, 1, 2, 3]], "labels": [1]})
     for one in (
         CodecCollator(),
-        EncodedCollator(0),
         MaskingCollator(),
         TaskCollator(),
         Masking("span", 0.25, 3, 8),
-        EncodedSequences([np.array([7, 8])], np.array([0])),
-        TaskSequences(rows),
+        TaskRows([np.array([7, 8])], np.array([0])),
+        TaskRows.of_bases([np.array([0, 1, 2, 3])], np.array([1]), seed=0),
         TokenCollator(TokenMasking(WindowEncoder(character_tokenizer()), 0.25)),
     ):
         assert type(pickle.loads(pickle.dumps(one))) is type(one)

@@ -17,7 +17,7 @@ import vqdna_hf.benchmark.benchmark as command
 import vqdna_hf.benchmark.run.prepare as prepare
 from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
 from vqdna_hf.tasks import TaskDataError
-from vqdna_hf.training.encoded_sequences import EmptySequenceError
+from vqdna_hf.training.encoding import EmptySequenceError
 
 
 # PEFT asks models by the older name

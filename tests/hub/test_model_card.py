@@ -32,7 +32,7 @@ from vqdna_hf.runs.records import check_digests, weight_digests
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.pretrain import pretrain
-from vqdna_hf.training.task_data import TaskCollator, TaskSequences
+from vqdna_hf.training.task_rows import TaskCollator, TaskRows
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
@@ -297,8 +297,8 @@ def test_a_plain_trainer_writes_cards(runs, tmp_path, adapters):
     trainer = Trainer(
         model=model,
         args=TrainingArguments(str(tmp_path), save_steps=1, report_to="none", remove_unused_columns=False, **options),
-        train_dataset=TaskSequences(splits["train"]),
-        eval_dataset=TaskSequences(splits["dev"]),
+        train_dataset=TaskRows.of_bases(*splits["train"][:].values()),
+        eval_dataset=TaskRows.of_bases(*splits["dev"][:].values()),
         data_collator=TaskCollator(),
         processing_class=tokenizer,
         callbacks=[ModelCardCallback()],

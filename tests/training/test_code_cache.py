@@ -14,11 +14,10 @@ from vqdna_hf import VQDNAModel
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training import code_cache
-from vqdna_hf.training.code_cache import both_strands, cache_directory, cached_codes
-from vqdna_hf.training.encoded_sequences import EncodedCollator, EncodedSequences
-from vqdna_hf.training.finetune import finetune, task_sets
+from vqdna_hf.training.code_cache import cache_directory, cached_codes
+from vqdna_hf.training.finetune import cut_splits, finetune, inputs_of
 from vqdna_hf.training.length_groups import LengthGroupedSampler, is_worth_grouping, padding_share
-from vqdna_hf.training.task_data import TaskCollator
+from vqdna_hf.training.task_rows import TaskRows
 
 
 # peft 0.21 reads an attribute that transformers has renamed
@@ -65,12 +64,12 @@ def refuse(*args, **kwargs):
 
 
 def test_codes_are_those_of_each_sequence_alone_on_each_strand(tmp_path, tokenizer, sequences):
-    codes, other = both_strands(tokenizer, sequences, True, tmp_path)
+    codes = cached_codes(tokenizer, sequences, tmp_path)
+    other = cached_codes(tokenizer, [reverse_complement(ids) for ids in sequences], tmp_path)
     expected = [np.asarray(tokenizer(ids_to_bases(ids))["input_ids"]) for ids in sequences]
     assert same(codes, expected) and codes[0].dtype == np.int32
     turned = [ids_to_bases(reverse_complement(ids)) for ids in sequences]
     assert same(other, [np.asarray(tokenizer(one)["input_ids"]) for one in turned])
-    assert both_strands(tokenizer, sequences, False, tmp_path)[1] is None
 
 
 def test_kept_codes_need_no_network(monkeypatch, tmp_path, tokenizer, sequences):
@@ -164,20 +163,23 @@ def test_batches_of_codes_are_the_batches_of_bases(tmp_path, ragged_dir, model_d
     sets = {}
     for cached in (True, False):
         arguments = finetune_arguments(ragged_dir, model_dir, tmp_path, **options, cache_codes=cached)
-        sets[cached] = task_sets(arguments, AutoTokenizer.from_pretrained(model_dir), splits)
-    (codes, collate, lengths), (bases, collate_bases, same_lengths) = sets[True], sets[False]
-    assert isinstance(collate, EncodedCollator) and isinstance(collate_bases, TaskCollator)
-    assert lengths == same_lengths == [min(50, len(ids)) for ids in splits["train"]["nucleotide_ids"]]
+        sets[cached] = inputs_of(
+            arguments, AutoTokenizer.from_pretrained(model_dir), *cut_splits(arguments, splits, []), []
+        )
+    codes, bases = sets[True].rows, sets[False].rows
+    collate, lengths = sets[True].collator, sets[True].lengths
+    assert lengths == sets[False].lengths == [min(50, len(ids)) + 2 for ids in splits["train"]["nucleotide_ids"]]
     for name in splits:
         for epoch in (0, 1):
             codes[name].set_epoch(epoch)
             bases[name].set_epoch(epoch)
             batch = collate([codes[name][row] for row in range(len(codes[name]))])
-            expected = collate_bases([bases[name][row] for row in range(len(bases[name]))])
+            expected = collate([bases[name][row] for row in range(len(bases[name]))])
             assert torch.equal(batch["input_ids"], model.encode_nucleotides(expected["nucleotide_ids"]))
             assert torch.equal(batch["attention_mask"], expected["attention_mask"])
             assert torch.equal(batch["labels"], expected["labels"])
         assert ("other_input_ids" in batch) == (strand_average and name != "train")
+        assert ("other_nucleotide_ids" in expected) == ("other_input_ids" in batch)
     longest = max(len(ids) for ids in splits["test"]["nucleotide_ids"])
     assert len(codes["test"][0]["input_ids"]) == longest + 2 > 52  # at full length, the longest first
     assert max(len(codes["train"][row]["input_ids"]) for row in range(40)) == 52
@@ -258,7 +260,7 @@ def test_equal_lengths_are_left_as_they_were():
 
 def test_an_epoch_has_every_row_once_and_little_padding():
     lengths = np.random.default_rng(0).integers(20, 300, 1000)
-    rows = EncodedSequences([np.zeros(length) for length in lengths], np.zeros(1000))
+    rows = TaskRows([np.zeros(length) for length in lengths], np.zeros(1000))
     orders = {}
     for epoch in (0, 1):
         for name, seed in (("first", 1), ("again", 1), ("other", 2)):

@@ -21,7 +21,7 @@ from vqdna_hf.cards.tables import recipe_table
 from vqdna_hf.cli import main
 from vqdna_hf.runs.records import Cut, note_cut, read_cuts
 from vqdna_hf.runs.resume import check_same_run
-from vqdna_hf.training.encoded_sequences import encode_sequences
+from vqdna_hf.training.encoding import encode_sequences
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.positions import learned_positions
 

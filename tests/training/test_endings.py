@@ -8,7 +8,7 @@ import sys
 import pytest
 from tiny_runs import Stopped, finetune_arguments, pretrain_arguments, tokenizer_arguments
 
-from vqdna_hf.training.classifier import ClassifierTrainer
+from vqdna_hf.training.classifier_trainer import ClassifierTrainer
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.guarded_trainer import GuardedTrainer
 from vqdna_hf.training.pretrain import pretrain

@@ -6,9 +6,9 @@ import torch
 from tiny_runs import finetune_arguments, write_task
 
 import vqdna_hf.baselines.linear_probe as linear_probe
-import vqdna_hf.training.classifier as classifier
+import vqdna_hf.training.classifier_trainer as classifier
 from vqdna_hf.data.eval_batches import join_parts, parts_of, take_rows
-from vqdna_hf.training.classifier import ClassifierTrainer
+from vqdna_hf.training.classifier_trainer import ClassifierTrainer
 from vqdna_hf.training.finetune import finetune
 
 

@@ -20,7 +20,7 @@ from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from vqdna_hf.modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.task_data import TaskCollator, TaskSequences
+from vqdna_hf.training.task_rows import TaskCollator, TaskRows
 
 
 # peft 0.21 reads an attribute that transformers has renamed
@@ -56,7 +56,7 @@ def predictions(monkeypatch) -> Predictions:
 
 
 def test_batch(data) -> dict[str, torch.Tensor]:
-    rows = TaskSequences(load_task_files(data)[0]["test"])
+    rows = TaskRows.of_bases(*load_task_files(data)[0]["test"][:].values())
     return TaskCollator()([rows[index] for index in range(len(rows))])
 
 
@@ -115,7 +115,9 @@ def test_test_is_scored_once_and_after_selection(predictions, tmp_path, task_dir
 
 def test_the_linear_probe_scores_test_once_and_after_selection(monkeypatch, tmp_path, task_dir, model_dir):
     calls, score = [], LinearProbe.score
-    monkeypatch.setattr(LinearProbe, "score", lambda self, split: calls.append(len(split)) or score(self, split))
+    monkeypatch.setattr(
+        LinearProbe, "score", lambda self, split: calls.append(len(split["labels"])) or score(self, split)
+    )
     finetune(finetune_arguments(task_dir, model_dir, tmp_path, mode="linear"))
     assert calls[-1] == 14 and set(calls[:-1]) == {12}
 
@@ -132,7 +134,7 @@ def test_the_best_epoch_is_kept(monkeypatch, tmp_path, task_dir, model_dir):
 
     monkeypatch.setattr(Trainer, "evaluate", keep)
     scores = lambda problem: lambda evaluation: {"mcc": next(made_up), "f1": 0.0, "accuracy": 0.0}  # noqa: E731
-    monkeypatch.setattr("vqdna_hf.training.finetune.make_compute_metrics", scores)
+    monkeypatch.setattr("vqdna_hf.training.classifier_trainer.make_compute_metrics", scores)
     results = finetune(finetune_arguments(task_dir, model_dir, tmp_path, mode="full", epochs=3))
     assert results["dev"]["mcc"] == 0.5 and results["test"]["mcc"] == 0.0
     saved = load_file(tmp_path / "model.safetensors")["classifier.out_proj.weight"]

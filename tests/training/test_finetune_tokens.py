@@ -9,13 +9,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from vqdna_hf.arguments.training import FinetuneArguments
 from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, character_tokenizer, kmer_tokenizer
+from vqdna_hf.checkpoints.loading import is_other_model
+from vqdna_hf.data.eval_batches import take_rows
 from vqdna_hf.data.strands import other_strand
 from vqdna_hf.metrics import compute_scores
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 from vqdna_hf.tasks import load_task_files
-from vqdna_hf.training.encoded_sequences import EmptySequenceError, EncodedCollator, EncodedSequences, encode_sequences
+from vqdna_hf.training.encoding import EmptySequenceError, encode_sequences
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.finetune_tokens import is_other_model
+from vqdna_hf.training.task_rows import TaskCollator, TaskRows
 
 
 # PEFT asks models by the older name
@@ -136,7 +138,7 @@ def test_the_other_strand_reads_backwards():
 
 def test_strands_are_drawn_anew_each_epoch():
     ids = [np.array([1, 2]), np.array([3])] * 20
-    rows = EncodedSequences(ids, np.zeros(40, int), [row[::-1] + 10 for row in ids], seed=3)
+    rows = TaskRows(ids, np.zeros(40, int), [row[::-1] + 10 for row in ids], seed=3)
     first = [rows[i]["input_ids"].tolist() for i in range(40)]
     assert first == [rows[i]["input_ids"].tolist() for i in range(40)]
     assert any(row[0] > 10 for row in first) and any(row[0] < 10 for row in first)
@@ -145,9 +147,19 @@ def test_strands_are_drawn_anew_each_epoch():
 
 
 def test_batches_are_padded_and_masked():
-    batch = EncodedCollator(7)(
+    batch = TaskCollator(7)(
         [{"input_ids": np.array([1, 2, 3]), "labels": 1}, {"input_ids": np.array([4]), "labels": 0}]
     )
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 7, 7]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["labels"].tolist() == [1, 0]
+
+
+def test_both_strands_are_padded_each_for_itself():
+    first, second = {"input_ids": np.array([1, 2, 3]), "labels": 1}, {"input_ids": np.array([4]), "labels": 0}
+    others = [np.array([5]), np.array([6, 7, 8, 9])]
+    batch = TaskCollator(0)([{**item, "other_input_ids": other} for item, other in zip((first, second), others)])
+    assert batch["other_input_ids"].tolist() == [[5, 0, 0, 0], [6, 7, 8, 9]]
+    assert batch["other_attention_mask"].tolist() == [[1, 0, 0, 0], [1, 1, 1, 1]]
+    one = take_rows(batch, np.array([0]))
+    assert one["input_ids"].tolist() == [[1, 2, 3]] and one["other_input_ids"].tolist() == [[5]]

@@ -23,8 +23,8 @@ from transformers import (
 
 import vqdna_hf.cli as cli
 from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, character_tokenizer
+from vqdna_hf.training.classifier import head_dropout, load_classifier
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.finetune_tokens import head_dropout, load_classifier
 
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "vocab_size": 9}

@@ -13,7 +13,7 @@ from vqdna_hf.demo.demo import demo
 from vqdna_hf.runs.resume import check_same_run, find_checkpoint
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
-from vqdna_hf.training.task_data import EpochCallback, TaskSequences
+from vqdna_hf.training.task_rows import EpochCallback, TaskRows
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
 
@@ -90,7 +90,7 @@ def test_a_tokenizer_is_saved_under_the_fingerprint_its_codec_has(tmp_path):
 
 
 def test_strands_change_with_the_epoch(task_dir):
-    data = TaskSequences(load_task_files(task_dir)[0]["train"], seed=1)
+    data = TaskRows.of_bases(*load_task_files(task_dir)[0]["train"][:].values(), seed=1)
     first = [data[row]["nucleotide_ids"].tolist() for row in range(len(data))]
     state = type("State", (), {"epoch": 1.0})()
     EpochCallback(data).on_epoch_begin(None, state, None)

@@ -8,8 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny_runs import finetune_arguments
 
 from vqdna_hf.checkpoints.loading import load_tokenizer
-from vqdna_hf.tasks import load_task_files
-from vqdna_hf.training.finetune import build_model
+from vqdna_hf.training.classifier import load_classifier
 
 
 @pytest.fixture
@@ -21,8 +20,7 @@ def said(monkeypatch, caplog) -> pytest.LogCaptureFixture:
 
 
 def test_a_new_head_is_expected(said, task_dir, model_dir, tmp_path):
-    info = load_task_files(task_dir)[1]
-    build_model(finetune_arguments(task_dir, model_dir, tmp_path), info, load_tokenizer(str(model_dir)))
+    load_classifier(str(model_dir), load_tokenizer(str(model_dir)), finetune_arguments(task_dir, model_dir, tmp_path))
     assert not said.records
 
 
@@ -32,7 +30,6 @@ def test_weights_that_are_missing_are_named(said, task_dir, model_dir, tmp_path)
     gone = next(name for name in weights if "encoder.layers.0" in name)
     weights = {name: value for name, value in weights.items() if name != gone}
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    info = load_task_files(task_dir)[1]
-    build_model(finetune_arguments(task_dir, directory, tmp_path), info, load_tokenizer(str(directory)))
+    load_classifier(str(directory), load_tokenizer(str(directory)), finetune_arguments(task_dir, directory, tmp_path))
     [record] = said.records
     assert str(directory) in record.getMessage() and gone.split("encoder.", 1)[1] in record.getMessage()

@@ -17,7 +17,7 @@ from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..runs.files import write_json
 from ..runs.records import different_settings, package_versions
 from ..tasks.rows import MULTI_LABEL
-from ..training.encoded_sequences import encode_sequences
+from ..training.encoding import encode_sequences
 from .run.ablations import (
     RECORD_FIELDS,
     ablation_tables,

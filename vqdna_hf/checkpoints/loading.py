@@ -4,13 +4,21 @@ from pathlib import Path
 
 from ..modeling.configuration_vqdna import VQDNAConfig
 from ..modeling.tokenization_vqdna import VQDNATokenizer
-from ..runs.directories import read_directory
+from ..runs.directories import check_model_files, read_directory
 from . import DEFAULT_CHECKPOINT, list_checkpoints, resolve_checkpoint
 
 
 def is_vocabulary(directory: str) -> bool:
     """Whether a directory, or a checkpoint of the package, holds a vocabulary and no encoder."""
     return read_directory(resolve_checkpoint(directory)).kind == "vocabulary"
+
+
+def is_other_model(source: str) -> bool:
+    """Whether a directory, or else a repository of the Hub, holds a model that is none of ours."""
+    check_model_files(source)
+    if not Path(source).is_dir():
+        return "/" in source and not source.startswith(("/", "."))
+    return read_directory(source).is_foreign
 
 
 def check_model_directory(directory: str):

@@ -31,13 +31,20 @@ def take_rows(inputs: dict[str, torch.Tensor], rows: np.ndarray) -> dict[str, to
     """Rows of a batch that is padded on the right, without the padding that none of them needs.
 
     Args:
-        inputs: `attention_mask` of shape `(batch, length)`, ids of that shape, and `labels`.
+        inputs: `attention_mask` of shape `(batch, length)`, ids of that shape, and `labels`; where there is the other
+            strand, its ids and `other_attention_mask`.
     """
     mask = inputs["attention_mask"]
     rows = torch.from_numpy(rows).to(mask.device)
-    longest = int(mask[rows].sum(dim=-1).max())
+    longest = {
+        prefix: int(inputs[f"{prefix}attention_mask"][rows].sum(dim=-1).max())
+        for prefix in ("", "other_")
+        if f"{prefix}attention_mask" in inputs
+    }
     return {
-        name: values[rows] if name == "labels" or values.shape != mask.shape else values[rows, :longest]
+        name: values[rows]
+        if name == "labels"
+        else values[rows, : longest["other_" if name.startswith("other_") else ""]]
         for name, values in inputs.items()
     }
 

@@ -19,7 +19,6 @@ from datasets import config as datasets_config
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from ..modeling.nucleotides_vqdna import reverse_complement
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import replacing
 
@@ -82,23 +81,6 @@ def cached_codes(
             f"{path} cannot be read back right after it was written. Check the disk, or name another folder."
         )
     return rows
-
-
-def both_strands(
-    tokenizer: VQDNATokenizer,
-    sequences: list[np.ndarray],
-    other: bool,
-    cache_dir: str | os.PathLike | None = None,
-) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
-    """The codes of sequences and, on request, of their reverse complements; each strand is encoded alone.
-
-    Args:
-        other: whether the other strands are wanted.
-    """
-    codes = cached_codes(tokenizer, sequences, cache_dir)
-    if not other:
-        return codes, None
-    return codes, cached_codes(tokenizer, [reverse_complement(ids) for ids in sequences], cache_dir)
 
 
 def _encode(tokenizer: VQDNATokenizer, sequences: list[np.ndarray]) -> list[np.ndarray]:

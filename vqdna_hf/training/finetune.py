@@ -4,9 +4,12 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import set_seed
+from datasets import DatasetDict
+from peft import PeftModel
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from ..arguments.training import FinetuneArguments
 from ..baselines.linear_probe import LinearProbe
@@ -14,38 +17,47 @@ from ..cards.callback import ModelCardCallback
 from ..cards.card import write_card_of_run
 from ..checkpoints import resolve_checkpoint
 from ..checkpoints.lineage import encoder_record, vocabulary_record
-from ..checkpoints.loading import check_model_directory, is_vocabulary, load_tokenizer, remade
-from ..metrics import make_compute_metrics
-from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
+from ..checkpoints.loading import check_model_directory, is_other_model, is_vocabulary, load_tokenizer, remade
+from ..data.strands import other_strand
+from ..metrics import metric_names
+from ..modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import save_pretrained, write_json
-from ..runs.records import Cut, cut_records, note_cut, with_digests
+from ..runs.records import Cut, cut_records, note_cut, package_versions, with_digests
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
 from ..tasks import TaskInfo, load_task_files
-from .classifier import choose_metric, classifier_trainer, run_results, scores_of, task_labels
-from .code_cache import both_strands
-from .encoded_sequences import EncodedCollator, EncodedSequences
-from .finetune_tokens import add_adapters, finetune_tokens, is_other_model, quiet_loading
-from .finite_weights import check_finite
-from .length_groups import by_length, is_worth_grouping
-from .positions import check_positions
+from ..tasks.rows import REGRESSION
+from .classifier import add_adapters, head_dropout, load_classifier, task_labels
+from .classifier_trainer import adapt_classifier, learning_rate
+from .code_cache import cached_codes
+from .encoding import encode_sequences
+from .positions import check_positions, limit_tokenizer
 from .recipes import FINE_TUNING, apply_recipe
 from .speed import set_attention
-from .task_data import EpochCallback, TaskCollator, TaskSequences, sequence_lengths
+from .task_inputs import TaskInputs, task_inputs
 from .weight_average import check_average
 
 
 logger = logging.getLogger(__name__)
 
+# of models that are not VQDNA's
+_TOKEN_MODES = ("lora", "full")
+
 
 def finetune(arguments: FinetuneArguments) -> dict:
-    """Adapt a pre-trained model to the task in a directory; see `finetune_tokens` for models that are not VQDNA's.
+    """Adapt a pre-trained model to the task in a directory: a VQDNA model, or any other with a tokenizer of its own.
 
     What `full` and `end-to-end` write loads with `AutoModelForSequenceClassification.from_pretrained(output)`, what
     `linear` writes with `LinearProbe.from_pretrained(output)`. `lora` writes an adapter, which remembers its head and
     finds the model it was trained on:
 
         model = AutoPeftModelForSequenceClassification.from_pretrained(output)
+
+    Of a model that is not VQDNA's, `lora` writes the model with its adapters merged, because an adapter of another
+    architecture does not remember labels and pooling. The averages of both strands, if asked for, are in its scores;
+    the model itself reads one strand. What is longer than its tokenizer allows (`model_max_length`), or than it has
+    learned positions for, is cut there, in every split; a warning says how many sequences are, and `results.json`
+    too, as `cut`.
 
     While the vocabulary is frozen (`lora`, `full`), the codes of a data set are computed once and kept for later runs:
     see `code_cache`. Scores are the same without.
@@ -54,177 +66,201 @@ def finetune(arguments: FinetuneArguments) -> dict:
         The content of `results.json`: scores in [-1, 1] on dev (by which the epoch was chosen) and, once, on test.
 
     Raises:
-        ValueError: wrong task files (`TaskDataError`), an unknown mode or metric, a tokenizer of another vocabulary in
-            the model directory, or an unfinished run in the output directory.
+        ValueError: wrong task files (`TaskDataError`), an unknown mode or metric, a mode that needs a learned
+            vocabulary, a tokenizer of another vocabulary in the model directory, one that gives no tokens, or an
+            unfinished run in the output directory.
+        OSError: there is no such model.
     """
     check_average(arguments.ema_decay)
     apply_recipe(arguments, FINE_TUNING)
-    if is_other_model(arguments.model):
-        return finetune_tokens(arguments)
+    learned = not is_other_model(arguments.model)
+    if not learned and arguments.mode not in _TOKEN_MODES:
+        raise ValueError(f"The mode {arguments.mode!r} needs a VQDNA model; {arguments.model} trains as lora or full.")
     started, output = time.time(), Path(arguments.output)
     splits, info = load_task_files(arguments.data, problem=arguments.problem, name=arguments.task)
     metric = choose_metric(arguments, info)
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
-    no_encoder = arguments.mode == "linear" and is_vocabulary(arguments.model)
-    if not no_encoder:
-        check_model_directory(arguments.model)
-    tokenizer = load_tokenizer(arguments.model)
-    set_seed(arguments.seed)
+    tokenizer = _load_tokenizer(arguments, learned)
     cuts: list[Cut] = []
-    lengths = {name: sequence_lengths(part) for name, part in splits.items()}
-    note_cut(cuts, "train", lengths["train"], arguments.max_length)
-    if not no_encoder:
-        model = build_model(arguments, info, tokenizer)
-        if arguments.mode != "linear":
-            read = {**lengths, "train": [min(length, arguments.max_length or length) for length in lengths["train"]]}
-            check_positions(model, {name: max(values) for name, values in read.items()})
-        set_attention(model, arguments.attn_implementation)
-    settings = {**arguments.settings(), "fingerprint": tokenizer.vocabulary_fingerprint}
+    sequences, labels = cut_splits(arguments, splits, cuts)
+    model = _load_model(arguments, info, tokenizer, sequences)
+    settings = arguments.settings() | ({"fingerprint": tokenizer.vocabulary_fingerprint} if learned else {})
     check_same_run(output, "run.json", settings, arguments.resume)
     if arguments.mode == "linear":
-        dev, test, probe = _linear(arguments, tokenizer.codec, splits, info, metric)
+        model = _fit_probe(arguments, tokenizer, sequences, labels, info, metric)
+        dev, test = (model.score({"nucleotide_ids": sequences[s], "labels": labels[s]}) for s in ("dev", "test"))
     else:
-        dev, test, before = _train(arguments, model, tokenizer, splits, info, metric, output, checkpoint)
-        started -= before
-    records = {"encoder": encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)}
-    if no_encoder:
-        records = {"vocabulary": vocabulary_record(arguments.model, tokenizer.vocabulary_fingerprint)}
+        dropout = head_dropout(model)
+        model = add_adapters(model, arguments) if arguments.mode == "lora" else model
+        inputs = inputs_of(arguments, tokenizer, sequences, labels, cuts)
+        callbacks = [ModelCardCallback(at_end=False)] if learned else []
+        adapted = adapt_classifier(
+            arguments, model, inputs, info.problem_type, metric, output, checkpoint, callbacks=callbacks
+        )
+        dev, test = adapted.dev, adapted.test
+        started -= adapted.seconds_before
+    results = run_results(arguments, info, metric, dev, test, started)
+    if arguments.mode != "linear":
+        results["arguments"]["dropout"] = dropout
+    results |= cut_records(cuts)
+    return _finish(arguments, model, tokenizer, results, output)
+
+
+def choose_metric(arguments: FinetuneArguments, info: TaskInfo) -> str:
+    """The score that dev selects by: what was asked for, or the problem type's.
+
+    Raises:
+        ValueError: the problem type has no such score.
+    """
+    metric = arguments.metric or ("spearman" if info.problem_type == REGRESSION else "mcc")
+    possible = metric_names(info.problem_type)
+    if metric not in possible:
+        raise ValueError(
+            f"{info.name} is a {info.problem_type} task, scored by {', '.join(possible)}, not {metric!r}."
+        )
+    return metric
+
+
+def _load_tokenizer(arguments: FinetuneArguments, learned: bool) -> PreTrainedTokenizerBase:
+    if not learned:
+        return AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    if not _is_vocabulary_alone(arguments):
+        check_model_directory(arguments.model)
+    return load_tokenizer(arguments.model)
+
+
+def _is_vocabulary_alone(arguments: FinetuneArguments) -> bool:
+    """Whether a linear probe is asked for of a vocabulary without an encoder."""
+    return arguments.mode == "linear" and is_vocabulary(arguments.model)
+
+
+def cut_splits(arguments: FinetuneArguments, splits: DatasetDict, cuts: list[Cut]) -> tuple[dict, dict]:
+    """Nucleotide ids and labels of each split; training sequences are cut to `max_length` bases, if that is given."""
+    sequences = {name: [np.asarray(ids) for ids in rows["nucleotide_ids"]] for name, rows in _arrays(splits)}
+    labels = {name: np.asarray(rows["labels"]) for name, rows in _arrays(splits)}
+    note_cut(cuts, "train", map(len, sequences["train"]), arguments.max_length)
+    sequences["train"] = [ids[: arguments.max_length] for ids in sequences["train"]]
+    return sequences, labels
+
+
+def _arrays(splits: DatasetDict):
+    return splits.with_format("numpy").items()
+
+
+def _load_model(arguments: FinetuneArguments, info: TaskInfo, tokenizer, sequences: dict):
+    """The model with a new head, ready to read the sequences; None for a probe of a vocabulary without an encoder."""
+    set_seed(arguments.seed)
+    if _is_vocabulary_alone(arguments):
+        return None
+    options = {"problem_type": info.problem_type, **task_labels(arguments, info)}
+    learned = isinstance(tokenizer, VQDNATokenizer)
+    source = resolve_checkpoint(arguments.model) if learned else arguments.model
+    options |= {} if learned else {"trust_remote_code": arguments.trust_remote_code}
+    model = load_classifier(source, tokenizer, arguments, **options)
+    if not learned:
+        limit_tokenizer(tokenizer, model)
+    elif arguments.mode != "linear":
+        check_positions(model, {name: max(map(len, part)) for name, part in sequences.items()})
+    set_attention(model, arguments.attn_implementation)
+    return model
+
+
+def inputs_of(arguments: FinetuneArguments, tokenizer, sequences: dict, labels: dict, cuts: list[Cut]) -> TaskInputs:
+    """What the model is given: codes, which are kept for later runs; tokens; or bases."""
+
+    def codes(split: str, rows: list[np.ndarray], other: bool) -> list[np.ndarray]:
+        rows = [reverse_complement(ids) for ids in rows] if other else rows
+        return cached_codes(tokenizer, rows, arguments.cache_dir)
+
+    def tokens(split: str, rows: list[np.ndarray], other: bool) -> list[np.ndarray]:
+        bases = [ids_to_bases(ids) for ids in rows]
+        if other:
+            return encode_sequences(tokenizer, [other_strand(one) for one in bases])
+        return encode_sequences(tokenizer, bases, split=split, cuts=cuts)
+
+    if not isinstance(tokenizer, VQDNATokenizer):
+        return task_inputs(arguments, sequences, labels, tokens, tokenizer.pad_token_id)
+    if arguments.mode == "end-to-end" or not arguments.cache_codes:
+        return task_inputs(arguments, sequences, labels, None)
+    tokenizer.to(PartialState().device if torch.cuda.is_available() else "cpu")
+    inputs = task_inputs(arguments, sequences, labels, codes, tokenizer.pad_token_id)
+    tokenizer.to("cpu")
+    return inputs
+
+
+def _fit_probe(arguments: FinetuneArguments, tokenizer, sequences: dict, labels: dict, info: TaskInfo, metric: str):
+    """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev."""
+    train, dev = ({"nucleotide_ids": sequences[name], "labels": labels[name]} for name in ("train", "dev"))
+    names = ("pooling", "pooling_bins", "strand_average")
+    pooling = {name: getattr(arguments, name) for name in names}
+    return LinearProbe.fit(tokenizer.codec, train, dev, info, metric, **pooling)
+
+
+def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: dict, test: dict, started: float):
+    """What `results.json` holds of any run.
+
+    Args:
+        dev, test: scores.
+        started: `time.time()` when the run began; earlier by what interrupted parts of it took until their
+            last checkpoints.
+    """
+    return {
+        "task": info.name,
+        "mode": arguments.mode,
+        "seed": arguments.seed,
+        "metric": metric,
+        "dev": dev,
+        "test": test,
+        "counts": dict(info.counts),
+        "seconds": round(time.time() - started, 1),
+        "versions": package_versions(),
+        "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
+    }
+
+
+def _finish(arguments: FinetuneArguments, model, tokenizer, results: dict, output: Path) -> dict:
+    """Save model, tokenizer and card, and last of all the record, which is returned."""
+    learned = isinstance(tokenizer, VQDNATokenizer)
+    if learned:
+        tokenizer, lineage = _saved_tokenizer(arguments, model, tokenizer), _lineage(arguments, tokenizer)
+        results |= {"fingerprint": tokenizer.vocabulary_fingerprint, **lineage}
+    if not PartialState().is_main_process:
+        return results
+    if isinstance(model, PeftModel) and not learned:
+        model = model.merge_and_unload()
+    with writing(output):
+        if isinstance(model, LinearProbe):
+            save_pretrained(tokenizer, output)
+            model.save_pretrained(output)
+        else:
+            save_pretrained(model, output)
+            save_pretrained(tokenizer, output)
+        results |= with_digests(results, output)
+        if learned:
+            write_card_of_run(output, {"results.json": results})
+        write_json(output / "results.json", results)
+    remove_checkpoints(output)
+    metric = results["metric"]
+    logger.info(
+        "%s, %s: %s %.4f on dev, %.4f on test. The model and results.json are in %s",
+        *(results["task"], arguments.mode, metric, results["dev"][metric], results["test"][metric], output),
+    )
+    return results
+
+
+def _lineage(arguments: FinetuneArguments, tokenizer: VQDNATokenizer) -> dict[str, dict]:
+    """The record of the encoder, or of the vocabulary where there is no encoder, as far as there is one."""
+    if _is_vocabulary_alone(arguments):
+        record = {"vocabulary": vocabulary_record(arguments.model, tokenizer.vocabulary_fingerprint)}
+    else:
+        record = {"encoder": encoder_record(arguments.model, tokenizer.vocabulary_fingerprint)}
+    return {name: one for name, one in record.items() if one}
+
+
+def _saved_tokenizer(arguments: FinetuneArguments, model, tokenizer: VQDNATokenizer) -> VQDNATokenizer:
     if arguments.mode == "end-to-end":
         tokenizer = remade(tokenizer, codec=model.codec)
     if arguments.strand_average:
         # the model reads both strands itself, for which it needs bases rather than codes
         tokenizer = remade(tokenizer, return_nucleotide_ids=True)
-    results = run_results(arguments, info, metric, dev, test, started)
-    results |= cut_records(cuts)
-    results |= {"fingerprint": tokenizer.vocabulary_fingerprint}
-    results |= {name: record for name, record in records.items() if record}
-    if not PartialState().is_main_process:
-        return results
-    with writing(output):
-        save_pretrained(tokenizer, output)
-        if arguments.mode == "linear":
-            probe.save_pretrained(output)
-        results |= with_digests(results, output)
-        write_card_of_run(output, {"results.json": results})
-        write_json(output / "results.json", results)
-    remove_checkpoints(output)
-    logger.info(
-        "%s, %s: %s %.4f on dev, %.4f on test. The model and results.json are in %s",
-        *(info.name, arguments.mode, metric, dev[metric], test[metric], output),
-    )
-    return results
-
-
-def build_model(
-    arguments: FinetuneArguments, info: TaskInfo, tokenizer: VQDNATokenizer
-) -> VQDNAForSequenceClassification:
-    """The pre-trained model with a new head, and the parts frozen that the mode does not train."""
-    with quiet_loading():
-        loaded, report = VQDNAForSequenceClassification.from_pretrained(
-            # an adapter records this path, and should find its model from any working directory
-            str(Path(resolve_checkpoint(arguments.model)).resolve()),
-            **task_labels(arguments, info),
-            problem_type=info.problem_type,
-            pooling=arguments.pooling,
-            pooling_bins=arguments.pooling_bins,
-            classifier_dropout=arguments.dropout,
-            strand_average=arguments.strand_average,
-            freeze_codec=arguments.mode != "end-to-end",
-            output_loading_info=True,
-            dtype=torch.float32,  # a step of an optimizer is lost in a weight of 16 bits
-        )
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("classifier."))
-    if missing:
-        logger.warning("%s has no weights for %s: they begin at random.", arguments.model, ", ".join(missing))
-    loaded.config.validate()  # transformers sets these fields behind the configuration's own checks
-    loaded.check_tokenizer(tokenizer)
-    check_finite(loaded, arguments.model)
-    return loaded
-
-
-def _train(arguments, model, tokenizer, splits, info, metric, output: Path, checkpoint) -> tuple[dict, dict, float]:
-    """Scores on dev and test, and the seconds that interrupted parts of the run took."""
-    if arguments.mode == "lora":
-        model = add_adapters(model, arguments)
-    sets, collator, lengths = task_sets(arguments, tokenizer, splits)
-    trainer = classifier_trainer(
-        arguments,
-        model,
-        output,
-        metric,
-        train=sets["train"],
-        dev=sets["dev"],
-        collator=collator,
-        compute_metrics=make_compute_metrics(info.problem_type),
-        callbacks=[EpochCallback(sets["train"]), ModelCardCallback(at_end=False)],
-        lengths=lengths,
-    )
-    trainer.train(resume_from_checkpoint=checkpoint)
-    dev = scores_of(trainer.evaluate(), "eval_", info.problem_type)
-    test = trainer.predict(sets["test"], metric_key_prefix="test").metrics
-    test = scores_of(test, "test_", info.problem_type)
-    if trainer.is_world_process_zero():
-        with writing(output):
-            save_pretrained(model, output)
-    return dev, test, trainer.seconds_before
-
-
-def task_sets(arguments: FinetuneArguments, tokenizer: VQDNATokenizer, splits) -> tuple[dict, object, list | None]:
-    """What a run trains on, chooses by and is scored on: codes, or bases where the vocabulary trains along.
-
-    Training sequences are cut to `max_length` bases, if that is given; dev and test are read at full length, on both
-    strands if they are averaged, and the longest first where lengths differ.
-
-    Args:
-        splits: of `load_task_files`.
-
-    Returns:
-        The data sets of the splits, the collator of their items, and the lengths of the training rows in bases if
-        batches are to be made by length, else None.
-    """
-    seed = arguments.seed if arguments.rc_augment else None
-    parts = {name: TaskSequences(split) for name, split in splits.items()}
-    parts["train"] = TaskSequences(splits["train"], arguments.max_length, seed)
-    lengths = {name: [len(ids) for ids in part.sequences] for name, part in parts.items()}
-    grouped = {
-        name: arguments.group_by_length and is_worth_grouping(values, arguments.batch_size)
-        for name, values in lengths.items()
-    }
-    for name in ("dev", "test"):
-        if grouped[name]:
-            parts[name] = parts[name].take(by_length(lengths[name]))
-    train_lengths = lengths["train"] if grouped["train"] else None
-    if arguments.mode == "end-to-end" or not arguments.cache_codes:
-        return parts, TaskCollator(), train_lengths
-    tokenizer.to(PartialState().device if torch.cuda.is_available() else "cpu")
-    sets = {}
-    for name, part in parts.items():
-        other = arguments.rc_augment if name == "train" else arguments.strand_average
-        codes = both_strands(tokenizer, part.sequences, other, arguments.cache_dir)
-        sets[name] = EncodedSequences(codes[0], part.labels, codes[1], part.seed)
-    tokenizer.to("cpu")
-    return sets, EncodedCollator(tokenizer.pad_token_id), train_lengths
-
-
-def _linear(arguments, codec, splits, info, metric) -> tuple[dict, dict, LinearProbe]:
-    """The paper's linear probe: logistic (or ridge) regression on pooled frozen code vectors, chosen on dev.
-
-    Returns:
-        Scores on dev and test, and the probe.
-    """
-    train = splits["train"].with_format("numpy")
-    train = {
-        "nucleotide_ids": [ids[: arguments.max_length] for ids in train["nucleotide_ids"]],
-        "labels": train["labels"],
-    }
-    probe = LinearProbe.fit(
-        codec,
-        train,
-        splits["dev"],
-        info,
-        metric,
-        pooling=arguments.pooling,
-        pooling_bins=arguments.pooling_bins,
-        strand_average=arguments.strand_average,
-    )
-    return probe.score(splits["dev"]), probe.score(splits["test"]), probe
+    return tokenizer

@@ -33,7 +33,7 @@ from ..spec.schema import Specification, Study
 from ..tables.ablations import ablation_table
 from ..tables.layout import Table
 from .archive import find_records
-from .points import fit_probe
+from .points import fit_probe, task_sequences
 from .prepare import learn_vocabulary, make_corpus, one_at_a_time
 from .tasks import TaskData
 
@@ -197,8 +197,8 @@ def measure_vocabulary(directory: Path, variant: Variant, study: Study, corpus: 
 
 
 def _probe(tokenizer, task: TaskData) -> dict[str, float]:
-    probe, rows = fit_probe(tokenizer.codec, task)
-    return {"metric": task.metric, "test": probe.score(rows["test"])[task.metric]}
+    test = {"nucleotide_ids": task_sequences(task)["test"], "labels": task.test.labels}
+    return {"metric": task.metric, "test": fit_probe(tokenizer.codec, task).score(test)[task.metric]}
 
 
 def _neighbours(directory: Path, variant: Variant, study: Study, corpus: Corpus) -> dict:

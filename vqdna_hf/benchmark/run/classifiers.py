@@ -13,7 +13,7 @@ from ...metrics import codebook_usage
 from ...modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from ...modeling.modeling_vqdna import unpack_codes
 from ...modeling.nucleotides_vqdna import ids_to_bases
-from ...training.finetune_tokens import add_adapters, load_classifier
+from ...training.classifier import add_adapters, load_classifier
 from .prepare import PreparedModel
 from .tasks import TaskData
 
@@ -31,14 +31,9 @@ def build_classifier(prepared: PreparedModel, task: TaskData, arguments: Finetun
         config = OneHotCNNConfig.from_tokenizer(prepared.tokenizer, **shared, **head)
         return OneHotCNNForSequenceClassification(config)
     options = {}
-    if prepared.is_vqdna:
-        # strands are averaged outside the model, as for every other one
-        options = {"strand_average": False, "freeze_codec": arguments.mode != "end-to-end"}
-    elif prepared.entry.path is not None:
+    if prepared.entry.path is not None and not prepared.is_vqdna:
         options = {"revision": prepared.entry.revision, "trust_remote_code": prepared.entry.trust_remote_code}
     model = load_classifier(prepared.source, prepared.tokenizer, arguments, **shared, **options)
-    if prepared.is_vqdna:
-        model.check_tokenizer(prepared.tokenizer)
     return add_adapters(model, arguments) if arguments.mode == "lora" else model
 
 
@@ -104,7 +99,7 @@ def describe_tokens(prepared: PreparedModel, task: TaskData, encodings) -> dict:
         }
     config = tokenizer.codec.config
     sizes = list(config.codebook_sizes)
-    ids = torch.from_numpy(np.concatenate(encodings.get(prepared, task, "train", 0, None))).long()
+    ids = torch.from_numpy(np.concatenate(encodings.get(prepared, task, "train", False, None))).long()
     codes = unpack_codes(ids[ids >= NUM_SPECIAL_TOKENS], sizes)
     usage = [
         round(codebook_usage(torch.bincount(codes[:, level], minlength=size).numpy()), 6)

@@ -1,9 +1,8 @@
-"""Sequences as token ids of any tokenizer, encoded once, for one strand or both."""
+"""Sequences as token ids of any tokenizer."""
 
 import re
 
 import numpy as np
-import torch
 
 from ..runs.records import Cut, note_cut
 
@@ -79,65 +78,3 @@ def _token_ids(tokenizer, strings: list[str]) -> tuple[list[list[int]], list[int
         for row, ids in zip(long, tokenizer([strings[row] for row in long], **options)["input_ids"]):
             rows[row] = ids
     return rows, lengths
-
-
-class EncodedSequences(torch.utils.data.Dataset):
-    """Token ids and labels; on a random strand, another one each epoch, when `seed` is given.
-
-    Args:
-        ids: one array a sequence.
-        labels (`np.ndarray` of shape `(rows,)` or `(rows, num_labels)`).
-        other_ids: the ids of the other strands. Without `seed`, an item has them as `other_input_ids`.
-        seed: seed of the strands; the given strand when not given.
-    """
-
-    def __init__(self, ids, labels: np.ndarray, other_ids=None, seed: int | None = None):
-        self.ids, self.labels, self.other_ids, self.seed = ids, labels, other_ids, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int):
-        """Take the strands of an epoch; see `EpochCallback`."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> dict:
-        item = {"input_ids": self.ids[index], "labels": self.labels[index]}
-        if self.seed is None:
-            return item if self.other_ids is None else {**item, "other_input_ids": self.other_ids[index]}
-        if np.random.default_rng([self.seed, self.epoch, index]).random() < 0.5:
-            item["input_ids"] = self.other_ids[index]
-        return item
-
-
-class EncodedCollator:
-    """Pads the sequences of a batch on the right.
-
-    Gives `input_ids` and `attention_mask` of shape `(batch, tokens)` and `labels`; `other_input_ids`, too, of the same
-    shape, where the items have them.
-    """
-
-    def __init__(self, pad_token_id: int | None):
-        self.pad_token_id = 0 if pad_token_id is None else pad_token_id
-
-    def __call__(self, items: list[dict]) -> dict[str, torch.Tensor]:
-        longest = max(len(item["input_ids"]) for item in items)
-        ids = np.full((len(items), longest), self.pad_token_id, dtype=np.int64)
-        mask = np.zeros((len(items), longest), dtype=np.int64)
-        for row, item in enumerate(items):
-            end = len(item["input_ids"])
-            ids[row, :end], mask[row, :end] = item["input_ids"], 1
-        labels = np.stack([item["labels"] for item in items])
-        labels = labels if labels.dtype.kind in "iu" else labels.astype(np.float32)
-        batch = {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask),
-            "labels": torch.from_numpy(labels),
-        }
-        if "other_input_ids" in items[0]:
-            other = np.full_like(ids, self.pad_token_id)
-            for row, item in zip(other, items):
-                row[: len(item["other_input_ids"])] = item["other_input_ids"]
-            batch["other_input_ids"] = torch.from_numpy(other)
-        return batch
