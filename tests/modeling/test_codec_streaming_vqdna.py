@@ -76,7 +76,7 @@ def test_a_hidden_base_does_not_leak():
     ids[:, 30] = torch.arange(4)
     assert len(model.encode(ids).unique(dim=0)) > 1  # the base matters ...
     ids[:, 30] = 5
-    assert len(model.encode(ids).unique(dim=0)) == 1  # ... unless it is hidden
+    assert len(model.encode(ids).unique(dim=0)) == 1  # ... unless it is masked
     unknown = ids.clone()
     unknown[:, 30] = 4
     assert torch.equal(model.encode(unknown), model.encode(ids))

@@ -43,7 +43,7 @@ def tiny_model(model_class: type, encoder: str = "modernbert", **changes) -> Pre
 
 
 def ragged_nucleotides(lengths: list[int] = LENGTHS, side: str = "right", seed: int = 0) -> torch.Tensor:
-    """[CLS], random bases with some unknown and hidden ones, [SEP] and padding on one side; shape `(b, l)`."""
+    """[CLS], random bases with some unknown and masked ones, [SEP] and padding on one side; shape `(b, l)`."""
     rng, width, rows = np.random.default_rng(seed), max(lengths) + 2, []
     for length in lengths:
         row = [CLS, *rng.choice(6, length, p=[0.22, 0.22, 0.22, 0.22, 0.06, 0.06]), SEP]

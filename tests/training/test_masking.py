@@ -143,7 +143,7 @@ def test_a_window_that_a_run_would_fill_is_left_alone():
 def test_default_spans_fit_the_halo():
     assert masking("span").span_length == 4 * HALO + 1
     assert Masking("span", 0.25, 0, 4).span_length == 2
-    with pytest.raises(ValueError, match="span of 16 bases hides little.* at least 33"):
+    with pytest.raises(ValueError, match="span of 16 bases masks little.* at least 33"):
         masking("span", span_length=16)
 
 
@@ -298,7 +298,7 @@ def test_codes_a_halo_from_a_run_are_those_of_the_clean_window(encoder):
 
 
 def changed_at(batch: dict[str, torch.Tensor], place: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """The batch with another base at one place of its clean windows; what hides it stays."""
+    """The batch with another base at one place of its clean windows; what masks it stays."""
     changed = {name: values.clone() for name, values in batch.items()}
     changed["nucleotide_ids"][place] = (changed["nucleotide_ids"][place] + 1) % 4
     return changed

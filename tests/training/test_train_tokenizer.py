@@ -80,7 +80,7 @@ def test_logs_hold_every_part_of_the_loss(monkeypatch, tmp_path, genome_fasta):
         assert values["loss"] == pytest.approx(whole, abs=1e-3)
         assert 0 < values["usage_1"] <= 1 and 1 <= values["perplexity_1"] <= 8
         assert 0 < values["usage_2"] <= 1 and 1 <= values["perplexity_2"] <= 16
-    # nothing is hidden in an evaluation
+    # nothing is masked in an evaluation
     assert {f"eval_{name}" for name in names - {"hidden_accuracy"}} <= set(logs.eval[3])
     assert "eval_hidden_accuracy" not in logs.eval[3]
 

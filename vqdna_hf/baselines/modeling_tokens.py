@@ -190,7 +190,7 @@ class TokenEncoderModel(TokenEncoderPreTrainedModel):
 
 
 class TokenEncoderForMaskedLM(TokenEncoderPreTrainedModel):
-    """Predicts the hidden tokens; the output layer's weights are the embedding table."""
+    """Predicts the masked tokens; the output layer's weights are the embedding table."""
 
     _keys_to_ignore_on_load_unexpected = [r"^classifier\."]
 
@@ -215,7 +215,7 @@ class TokenEncoderForMaskedLM(TokenEncoderPreTrainedModel):
 
         Args:
             input_ids, attention_mask, inputs_embeds: see [`TokenEncoderModel`].
-            labels (`torch.LongTensor` of shape `(b, l)`, *optional*): ids at hidden positions, -100 elsewhere.
+            labels (`torch.LongTensor` of shape `(b, l)`, *optional*): ids at masked positions, -100 elsewhere.
             masked_positions_only: give logits of the labelled positions alone, in their order, `(labelled, v)`: at
                 `(b, l, v)` they are most of a training step's memory.
             kwargs: `only_labelled` is the older name of `masked_positions_only`.

@@ -78,7 +78,7 @@ class Masking:
             )
         if self.kind == "span" and self.span_length < 4 * self.halo + 1:
             raise ValueError(
-                f"A span of {self.span_length} bases hides little: a base shows in the codes of {self.halo} positions "
+                f"A span of {self.span_length} bases masks little: a base shows in the codes of {self.halo} positions "
                 f"on either side, so that a span needs at least {4 * self.halo + 1}."
             )
 
