@@ -85,8 +85,8 @@ def _predict_bases(facts: CardFacts) -> list[str]:
         'batch = tokenizer("ACGTTTGA[MASK]AACGTACGGAT", return_tensors="pt")',
         "with torch.no_grad():",
         "    outputs = model(**batch, output_hidden_states=True)",
-        'hidden = batch["input_ids"] == tokenizer.mask_token_id',
-        "print(outputs.base_logits[hidden].softmax(-1))  # probabilities of A, C, G and T",
+        'masked = batch["input_ids"] == tokenizer.mask_token_id',
+        "print(outputs.base_logits[masked].softmax(-1))  # probabilities of A, C, G and T",
         "print(outputs.hidden_states[-1].shape)  # embeddings: (sequences, [CLS] + bases + [SEP], width)",
     ]
 

@@ -8,9 +8,9 @@ from .scores import MODE_WORDS, TaskScores, metric_words
 
 
 _MASKINGS = {
-    "base": "hidden before tokenization (`base`)",
-    "token": "hidden by masking their codes (`token`, the paper's way)",
-    "span": "hidden in spans, before tokenization (`span`)",
+    "base": "masked before tokenization (`base`)",
+    "token": "masked after tokenization (`token`, the paper's way)",
+    "span": "masked in spans, before tokenization (`span`)",
 }
 _QUANTIZERS = {
     "vq": "one codebook (`vq`)",
@@ -84,12 +84,12 @@ def vocabulary_recipe(facts: CardFacts) -> list[tuple[str, str]]:
         windows = f"{first} bases in the first {count(warmup)} steps, then {length}"
     rows = [("windows", windows)]
     if facts.codec is not None:
-        hidden = "none: plain reconstruction"
+        masked = "none: plain reconstruction"
         if facts.codec.mask_ratio:
-            hidden = f"{percent(facts.codec.mask_ratio)} of the input, all of it to be reconstructed (denoising)"
+            masked = f"{percent(facts.codec.mask_ratio)} of the input, all of it to be reconstructed (denoising)"
             if options.get("clean_steps"):
-                hidden += f"; none in the last {count(options['clean_steps'])} steps"
-        rows.append(("hidden bases", hidden))
+                masked += f"; none in the last {count(options['clean_steps'])} steps"
+        rows.append(("masked bases", masked))
         if facts.codec.word_radius:
             rows.append(("words", f"each code names the {2 * facts.codec.word_radius + 1} bases around it by itself"))
         rows.append(("codebooks", _codebook_care(facts, options)))
