@@ -63,7 +63,7 @@ def train(case: dict, fasta: str, output: str) -> None:
         output=output, max_steps=case["steps"], batch_size=case["batch"], warmup_steps=case["steps"] // 2
     )
     quiet = {"eval_strategy": "no", "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True}
-    training = training_arguments(arguments, Path(output), **quiet)
+    training = training_arguments(arguments, **quiet)
     set_seed(0)
     config = VQDNACodecConfig.from_preset(case["preset"], restart_threshold=case["restart_threshold"], mask_ratio=0.25)
     model = VQDNACodecModel(config).to(getattr(torch, case["dtype"]))

@@ -22,8 +22,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM
 from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
 from vqdna_hf.data import Corpus
-from vqdna_hf.training.masking import MaskedWindows, Masking, MaskingCollator
-from vqdna_hf.training.neighbours import neighbours_accuracy
+from vqdna_hf.training.masking import MaskedWindows, Masking
+from vqdna_hf.training.neighbours import batches_of, neighbours_accuracy
 from vqdna_hf.training.pretrain import PretrainTrainer, pretrain
 from vqdna_hf.training.tokenize import tokenize
 from vqdna_hf.training.train_tokenizer import train_tokenizer
@@ -102,8 +102,7 @@ def leakage(random_dna, kind: str) -> float:
     masking = Masking(kind, 0.25, tokenizer.codec.config.halo, tokenizer.vocab_size - 5)
 
     def batches(split: str, count: int):
-        windows = MaskedWindows(Corpus.load(corpus).split(split), count * 16, masking, seed=0)
-        return [MaskingCollator()(windows.__getitems__(list(range(i, i + 16)))) for i in range(0, count * 16, 16)]
+        return batches_of(MaskedWindows(Corpus.load(corpus).split(split), count * 16, masking, seed=0), 16)
 
     return neighbours_accuracy(model, batches("train", 120), batches("validation", 12))["neighbours_base_accuracy"]
 
@@ -117,7 +116,7 @@ def test_neighbours_give_a_masked_code_away_but_not_a_masked_base(random_dna):
     assert abs(span - 0.25) < 0.06
 
 
-# stopping and going on
+# stopping and resuming
 
 
 def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, corpus_dir, tokenizer_dir):
@@ -159,7 +158,7 @@ def test_a_run_is_not_resumed_over_another_vocabulary(
         pretrain(pretrain_arguments(*places, save_steps=2, resume=True))
 
 
-def test_training_goes_on_from_a_model(tmp_path, corpus_dir, tokenizer_dir, model_dir):
+def test_training_starts_from_a_model(tmp_path, corpus_dir, tokenizer_dir, model_dir):
     changes = {"model": str(model_dir), "learning_rate": 0.0, "max_steps": 1, "neighbour_steps": 0}
     changes["gradient_checkpointing"] = True
     pretrain(pretrain_arguments(corpus_dir, tokenizer_dir, tmp_path, **changes))

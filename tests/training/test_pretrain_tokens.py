@@ -182,12 +182,7 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, plain_corpus, 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         stop_after(patch, 2, PretrainTrainer)
         pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes))
-    with pytest.raises(ValueError, match="--resume"):
-        pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes))
-    changes["resume"] = True
-    with pytest.raises(ValueError, match=r"mask_ratio: 0.25 then, 0.5 now"):
-        pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes, mask_ratio=0.5))
-    resumed = pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes))
+    resumed = pretrain(token_arguments(plain_corpus, tokenizers[kind], tmp_path / "parts", **changes, resume=True))
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert list(first) == list(second)
     for name, values in first.items():
@@ -198,7 +193,7 @@ def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, plain_corpus, 
         assert resumed[name] == expected[name], name
 
 
-def test_training_goes_on_from_a_model(tmp_path, plain_corpus, tokenizers):
+def test_training_starts_from_a_model(tmp_path, plain_corpus, tokenizers):
     arguments = BaselineTokenizerArguments(kind="kmer", k=2, output=str(tmp_path / "tokenizer"))
     write_baseline_tokenizer(arguments)
     pretrain(token_arguments(plain_corpus, tmp_path / "tokenizer", tmp_path / "first"))

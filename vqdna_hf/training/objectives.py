@@ -7,7 +7,6 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import torch
 from peft import PeftModel
@@ -206,11 +205,12 @@ class TokenObjective(Objective):
         if place is None:
             config = TokenEncoderConfig.from_preset(self.arguments.preset, tokenizer=self.tokenizer)
             return TokenEncoderForMaskedLM(config)
-        kind = read_directory(place).model_type
-        if kind != TokenEncoderConfig.model_type or not is_token_directory(place):
+        check_model_files(place)
+        held = read_directory(place)
+        if held.model_type != TokenEncoderConfig.model_type or "tokenizer.json" not in held.names:
             raise ValueError(
-                f"{place} holds no encoder over an ordinary vocabulary (its model_type is {kind!r}): give the "
-                "directory that `vqdna pretrain` wrote with such a tokenizer."
+                f"{place} holds no encoder over an ordinary vocabulary (its model_type is {held.model_type!r}): give "
+                "the directory that `vqdna pretrain` wrote with such a tokenizer."
             )
         if AutoTokenizer.from_pretrained(place).get_vocab() != self.tokenizer.get_vocab():
             raise ValueError(
@@ -240,25 +240,17 @@ def objective_of(arguments: PretrainArguments) -> Objective:
     Raises:
         ValueError: it names none, or its files cannot be read.
     """
-    return (TokenObjective if is_token_directory(arguments.tokenizer) else CodeObjective)(arguments)
-
-
-def is_token_directory(directory: str) -> bool:
-    """Whether a directory holds an ordinary fast tokenizer, and not a learned vocabulary.
-
-    Raises:
-        ValueError: see `check_model_files`.
-    """
-    check_model_files(directory)
-    return (Path(directory) / "tokenizer.json").is_file()
+    check_model_files(arguments.tokenizer)
+    is_ordinary = "tokenizer.json" in read_directory(arguments.tokenizer).names
+    return (TokenObjective if is_ordinary else CodeObjective)(arguments)
 
 
 def check_token_options(arguments: PretrainArguments):
     """Raise `ValueError` for an option that has no meaning without a learned vocabulary."""
     defaults = type(arguments).__dataclass_fields__
     for name in _OF_CODES:
-        value, allowed = getattr(arguments, name), {defaults[name].default}
-        if value not in allowed | ({0} if name == "neighbour_steps" else set()):
+        value = getattr(arguments, name)
+        if value != defaults[name].default and (name, value) != ("neighbour_steps", 0):
             raise ValueError(
                 f"--{name.replace('_', '-')} {value} is about the codes of a learned vocabulary, and the tokenizer in "
                 f"{arguments.tokenizer} has none. Leave the option out."

@@ -82,9 +82,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
 
 
 def _trainer(arguments: PretrainArguments, objective: Objective, model, corpus: Corpus) -> PretrainTrainer:
-    training = training_arguments(
-        arguments, Path(arguments.output), **speed_arguments(arguments), **objective.training_options
-    )
+    training = training_arguments(arguments, **speed_arguments(arguments), **objective.training_options)
     num_windows, held_out = arguments.max_steps * windows_per_step(training), corpus.split("validation")
     num_held_out = min(arguments.eval_windows, len(held_out))
     return PretrainTrainer(

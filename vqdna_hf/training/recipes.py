@@ -17,10 +17,10 @@ FINE_TUNING = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "m
 DEFAULT_MASK_RATIO = 0.25
 
 
-def training_arguments(arguments: RunArguments, output: Path, **overrides) -> TrainingArguments:
+def training_arguments(arguments: RunArguments, **overrides) -> TrainingArguments:
     """The `TrainingArguments` of both pre-training stages (AdamW and cosine decay as in Appendix A)."""
     values = {
-        "output_dir": str(output),
+        "output_dir": str(Path(arguments.output)),
         "max_steps": arguments.max_steps,
         "per_device_train_batch_size": arguments.batch_size,
         "per_device_eval_batch_size": arguments.batch_size,

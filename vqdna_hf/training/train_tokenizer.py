@@ -97,7 +97,7 @@ def _trainer(
     arguments: TrainTokenizerArguments, model: VQDNACodecModel, train: GenomeBases, held_out: GenomeBases
 ) -> VQDNACodecTrainer:
     """Short windows until the warm-up ends, and nothing masked in the last `clean_steps`; k-means begins each part."""
-    training = training_arguments(arguments, Path(arguments.output))
+    training = training_arguments(arguments)
     per_step, first_clean = windows_per_step(training), arguments.max_steps - arguments.clean_steps
     schedule, kmeans_steps = [(0, arguments.warmup_length)], [0]
     if 0 < arguments.warmup_steps < arguments.max_steps:
