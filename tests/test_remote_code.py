@@ -29,6 +29,7 @@ from vqdna_hf import (
     VQDNATokenizer,
 )
 from vqdna_hf.hub import write_remote_code
+from vqdna_hf.hub.remote_code import EARLIER_MODULES
 from vqdna_hf.modeling.configuration_vqdna import VQDNAConvEncoderConfig
 
 
@@ -214,9 +215,15 @@ def test_writing_again_brings_it_up_to_date(tmp_path):
     directory = save(tmp_path)
     write_remote_code(directory)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
-    (directory / "modeling_vqdna.py").write_text("old = True\n")
+    own = {name: f"mine = {name!r}\n".encode() for name in ("mine_vqdna.py", "outputs.py", "heads_vqdna.txt")}
+    for name in ("modeling_vqdna.py", *own, *EARLIER_MODULES):
+        (directory / name).write_bytes(own.get(name, b"old = True\n"))
     write_remote_code(str(directory))
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before | own
+
+
+def test_what_is_removed_is_no_present_module():
+    assert len(EARLIER_MODULES) == 10 and not EARLIER_MODULES & {path.name for path in MODELING.iterdir()}
 
 
 @pytest.mark.parametrize("fails_after", [0, 3])

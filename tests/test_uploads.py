@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from transformers.utils.hub import hf_api
 
 from vqdna_hf.uploads import VQDNAUploads, register_uploads
@@ -15,17 +15,18 @@ class StockClient:
     """Remembers what it was asked to upload."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.modules = [], ()
         self.run_as_future = ThreadPoolExecutor(1).submit
 
     def create_commit(self, repo_id, operations, **options):
         self.asked.append(("commit", repo_id, [entry.path_in_repo for entry in operations], options))
+        self.deleted = [entry.path_in_repo for entry in operations if isinstance(entry, CommitOperationDelete)]
 
     def upload_folder(self, **options):
         self.asked.append(("folder", options))
 
     def list_repo_files(self, **place):
-        return ["README.md", "LICENSE"]
+        return ["README.md", "LICENSE", *self.modules]
 
     def hf_hub_download(self, filename, local_dir, **place):
         path = Path(local_dir, filename)
@@ -132,3 +133,20 @@ def test_the_card_that_the_repository_has_is_kept(client, caplog, text, warned):
     ((_, _, names, _),) = client.asked
     assert "README.md" not in names and "LICENSE" not in names and "modeling_vqdna.py" in names
     assert ("README.md of me/model was edited there and is kept" in caplog.text) == warned
+
+
+@pytest.mark.parametrize("deleted", [(), ("heads_vqdna.py",)])
+def test_modules_of_an_earlier_layout_are_removed(client, deleted):
+    client.modules = ("codebook_vqdna.py", "heads_vqdna.py", "heads.py", "modeling_vqdna.py")
+    sent = [operation("config.json", model_type="vqdna"), CommitOperationAdd("outputs_vqdna.py", b"old")]
+    client.create_commit("me/model", [*sent, *map(CommitOperationDelete, deleted)])
+    assert sorted(client.deleted) == ["codebook_vqdna.py", "heads_vqdna.py"]
+    assert "outputs_vqdna.py" not in client.asked[0][2]
+
+
+def test_they_stay_where_no_code_is_sent(client):
+    client.modules = ("heads_vqdna.py",)
+    client.create_commit(
+        "me/x", [operation("adapter_config.json", auto_mapping={"vqdna": {}}, base_model_name_or_path="me/base")]
+    )
+    assert client.deleted == []

@@ -47,6 +47,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 def break_the_hub(hub):
     """Repositories with something in them, each with what will go wrong there."""
     old = {"adapter_config.json": b"{}", "results.json": b"{}", "notes.txt": b"mine", "model.safetensors": b"old"}
+    old |= {"heads_vqdna.py": b"old", "heads.py": b"mine"}
     for name in ("info-500", "commit-cut", "commit-lost", "unknown", "stale", "moved"):
         hub.seed(f"tester/{name}", old if name == "stale" else {".gitattributes": b""})
     hub.seed("tester/edited", {"README.md": b"---\nlicense: mit\n---\nMy own words\n"})
@@ -131,9 +132,9 @@ def test_an_adapter_is_published_with_the_name_of_its_base(uploads, hub, directo
 def test_files_that_would_be_read_instead_of_the_new_ones_are_removed(uploads, hub):
     assert "url" in uploads["stale"]
     stored = hub.files("tester/stale")
-    assert stored["notes.txt"] == b"mine"
+    assert stored["notes.txt"] == stored["heads.py"] == b"mine"
     assert stored["model.safetensors"] != b"old"
-    assert not {"adapter_config.json", "results.json"} & set(stored)
+    assert not {"adapter_config.json", "results.json", "heads_vqdna.py"} & set(stored)
     shards = [name for name in hub.files(MODEL) if name.endswith(".safetensors") and name.startswith("model")]
     assert len(shards) > 1 and "model.safetensors" not in shards
 

@@ -14,6 +14,7 @@ from huggingface_hub.utils import validate_repo_id
 from ..arguments.publishing import PublishArguments
 from ..cards.card import EDITED, README, is_nobodys_words
 from ..checkpoints import resolve_checkpoint
+from .remote_code import EARLIER_MODULES
 from .staging import PICKLES, base_of, directory_kind, files_to_publish, stage, stage_base
 from .verification import verify
 
@@ -25,6 +26,7 @@ _REPLACED = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json"),
     *("adapter_config.json", "adapter_model.safetensors", "onnx/*"),
     *("tokenizer_config.json", "special_tokens_map.json", "codec.safetensors", "codec_config.json", "results.json"),
+    *EARLIER_MODULES,
 )
 
 

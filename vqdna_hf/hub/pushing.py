@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from ..cards.card import EDITED, README, is_nobodys_words, render_model_card, sealed
 from ..cards.generated import adds_tags_only, has_same_text, with_tags_of
 from ..modeling.adapters_vqdna import is_vqdna_adapter
 from ..modeling.repository_vqdna import AUTO_MAPS
-from .remote_code import module_contents, with_references
+from .remote_code import EARLIER_MODULES, module_contents, with_references
 from .staging import findable_base, license_text
 
 
@@ -99,12 +99,19 @@ class Push:
         )
 
     def _add_code(self, found: dict[str, dict]):
-        """The maps where they belong, the modules in the root, where transformers looks for them."""
+        """The maps where they belong, the modules in the root, where transformers looks for them, and no others."""
         mapped = {path: with_references(values) for path, values in found.items() if not path.endswith(_ADAPTER)}
         for path, content in mapped.items():
             self._add(path, content)
-        for name, content in module_contents().items() if mapped else ():
+        if not mapped:
+            return
+        for name, content in module_contents().items():
             self._add(name, content)
+        for name in EARLIER_MODULES:
+            self.added.pop(name, None)
+        deleted = {entry.path_in_repo for entry in self.operations if isinstance(entry, CommitOperationDelete)}
+        stale = sorted((EARLIER_MODULES & self.stored) - deleted)
+        self.operations = [*self.operations, *map(CommitOperationDelete, stale)]
 
     def _add_license(self):
         if _LICENSE not in self.added:

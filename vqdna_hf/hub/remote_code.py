@@ -10,6 +10,14 @@ from ..runs.files import adding_to_directory, read_json
 
 
 _CONFIG_FILE, _TOKENIZER_FILE, _ADAPTER_FILE = "config.json", "tokenizer_config.json", "adapter_config.json"
+# modules that repositories of an earlier layout carry: no present module imports them
+EARLIER_MODULES = frozenset(
+    f"{name}_vqdna.py"
+    for name in (
+        *("codebook", "codec_networks", "configuration_conv", "heads", "outputs", "precision", "pretrained"),
+        *("tokenizer_inputs", "tokenizer_settings", "vocabulary"),
+    )
+)
 
 
 def write_remote_code(directory: str | PathLike) -> list[Path]:
@@ -18,7 +26,7 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
     Copies the modules of `vqdna_hf.modeling` into the directory and writes the complete `auto_map` into `config.json`
     and `tokenizer_config.json`, and the pipelines into the former. Every file is written under another name first and
     then renamed, the two maps last, so that no map ever names a module that is not there. Calling it again brings the
-    copies up to date.
+    copies up to date, and removes modules that only an earlier layout had (`EARLIER_MODULES`).
 
     Args:
         directory: holds a model (an encoder with any head, or a codec) and its tokenizer, both saved with
@@ -43,6 +51,8 @@ def write_remote_code(directory: str | PathLike) -> list[Path]:
     with adding_to_directory(directory, _CONFIG_FILE, _TOKENIZER_FILE) as partial:
         for name, content in contents.items():
             (partial / name).write_bytes(content)
+    for name in EARLIER_MODULES:
+        (directory / name).unlink(missing_ok=True)
     return [directory / name for name in contents]
 
 
