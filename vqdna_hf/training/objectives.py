@@ -84,7 +84,7 @@ class Objective(ABC):
     def scores(self, inputs: dict[str, torch.Tensor], outputs) -> Iterator[tuple[str, torch.Tensor, int]]:
         """What is logged of a batch: name, mean and the number of positions it is over."""
 
-    def further_scores(self, trainer: RecordingTrainer, metrics: dict[str, float]) -> dict[str, float]:
+    def further_scores(self, model, trainer: RecordingTrainer, metrics: dict[str, float]) -> dict[str, float]:
         """What is measured after training beside `metrics`, those of the evaluation."""
         return {}
 
@@ -147,13 +147,13 @@ class CodeObjective(Objective):
         yield "base_accuracy", (outputs.base_logits.argmax(-1) == base_targets).double().mean(), weight
         yield "base_loss", outputs.base_loss, weight
 
-    def further_scores(self, trainer: RecordingTrainer, metrics: dict[str, float]) -> dict[str, float]:
+    def further_scores(self, model, trainer: RecordingTrainer, metrics: dict[str, float]) -> dict[str, float]:
         """How well the codes around a masked position predict it, on the windows that the run was trained with."""
         steps = self.arguments.neighbour_steps
         if not steps:
             return {}
         train, held_out = batches_of(trainer.train_dataset, 16), batches_of(trainer.eval_dataset, 16)
-        found = neighbours_accuracy(_without_adapters(trainer.model), islice(train, steps), held_out)
+        found = neighbours_accuracy(_without_adapters(model), islice(train, steps), held_out)
         logger.info(
             "Held-out accuracy of the base head: %.3f; of a predictor that only looks at the codes around: %.3f",
             *(metrics["base_accuracy"], found["neighbours_base_accuracy"]),

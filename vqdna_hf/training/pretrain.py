@@ -71,7 +71,7 @@ def pretrain(arguments: PretrainArguments) -> dict:
     metrics = eval_scores(trainer.evaluate())
     summary = {
         **objective.identity,
-        "eval": metrics | objective.further_scores(trainer, metrics),
+        "eval": metrics | objective.further_scores(model, trainer, metrics),
         "corpus": {"inputs": corpus.manifest.get("inputs"), "window": corpus.manifest.get("window")},
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         **objective.record(model, trainer),
