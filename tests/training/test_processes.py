@@ -43,9 +43,9 @@ def start(state, *args, **kwargs):
 original, PartialState.__init__ = PartialState.__init__, start
 
 from vqdna_hf.cli import main
-from vqdna_hf.training import launched
+from vqdna_hf.runs import processes
 
-whole = launched.gather_weights
+whole = processes.gather_weights
 
 
 def gather(model):
@@ -54,7 +54,7 @@ def gather(model):
     whole(model)
 
 
-launched.gather_weights = gather
+processes.gather_weights = gather
 sys.exit(main())
 """
 

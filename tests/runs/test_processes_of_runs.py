@@ -8,7 +8,7 @@ import torch
 from tiny_runs import tokenizer_arguments, write_fasta
 
 from vqdna_hf.cli import main
-from vqdna_hf.runs import processes as launched
+from vqdna_hf.runs import processes
 from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
 from vqdna_hf.training.train_tokenizer import train_tokenizer
 
@@ -16,16 +16,16 @@ from vqdna_hf.training.train_tokenizer import train_tokenizer
 def test_a_process_alone_is_the_first_of_one(monkeypatch):
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    assert launched.rank_and_world_size() == (0, 1)
+    assert processes.rank_and_world_size() == (0, 1)
 
 
 def test_an_error_names_the_process_it_happened_in(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
-    launched.say_error("wrong")
+    processes.say_error("wrong")
     assert capsys.readouterr().err == "wrong\n"
     monkeypatch.setenv("RANK", "3")
     started = time.monotonic()
-    launched.say_error("wrong", patience=0.05)
+    processes.say_error("wrong", patience=0.05)
     assert capsys.readouterr().err == "wrong (process 3)\n" and time.monotonic() - started >= 0.05
 
 
@@ -67,5 +67,5 @@ def test_a_command_that_went_well_ends_its_connections(monkeypatch, tmp_path):
         assert main(["one-hot-tokenizer", "--output", str(tmp_path / "launched")]) == 0
         assert not torch.distributed.is_initialized()
     finally:
-        launched.leave_processes()
-    launched.leave_processes()  # once more changes nothing
+        processes.leave_processes()
+    processes.leave_processes()  # once more changes nothing
