@@ -1,5 +1,8 @@
 """What an encoder costs is counted without computing it."""
 
+import json
+
+import pytest
 from torch import nn
 
 from vqdna_hf import VQDNAConfig
@@ -31,3 +34,9 @@ def test_a_preset_that_is_too_short_leaves_the_others_their_rows(monkeypatch, ca
     assert "512" in refused["refused"] or "514" in refused["refused"]
     assert counted["flops"] > 0 and counted["what"] == "encoder small"
     assert "encoder paper-bert" in capsys.readouterr().out
+
+
+def test_a_model_of_another_kind_is_refused_by_its_name(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ValueError, match="holds no VQDNA tokenizer or model, but one of bert"):
+        info(InfoArguments(model=str(tmp_path)))

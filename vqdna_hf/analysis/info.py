@@ -11,6 +11,7 @@ from ..checkpoints import resolve_checkpoint
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAModel
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
+from ..runs.directories import read_directory
 
 
 CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "small", "small-conv")
@@ -66,9 +67,12 @@ def info(arguments: InfoArguments) -> list[dict]:
             rows.append({"what": f"encoder {name}", **_preset_info(name, length)})
     else:
         directory = Path(resolve_checkpoint(arguments.model))
-        if (directory / "config.json").is_file():
+        held = read_directory(directory)
+        if held.is_foreign:
+            raise ValueError(f"{arguments.model} holds no VQDNA tokenizer or model, but one of {held.model_type}.")
+        if "config.json" in held.names:
             config = AutoConfig.from_pretrained(directory)
-        elif (directory / "codec_config.json").is_file():
+        elif "codec_config.json" in held.names:
             config = VQDNACodecConfig.from_json_file(directory / "codec_config.json")
         else:
             raise ValueError(
