@@ -24,7 +24,7 @@ args = parser.parse_args()
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 directory, steps = args.directory, args.steps
 
-(fasta,), task = write_simulation(directory, seed=0)
+fasta, task = write_simulation(directory, seed=0)
 # the commands that a user would type, with small sizes
 genome = ["--fasta", str(fasta), "--eval-contigs", "sim4"]
 training = ["--max-steps", str(steps), "--warmup-steps", str(steps // 4), "--batch-size", "16"]

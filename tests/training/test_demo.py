@@ -22,7 +22,7 @@ from vqdna_hf.demo.demo import demo
 from vqdna_hf.demo.simulation import write_task as write_simulated
 from vqdna_hf.demo.steps import MARKER, prepare_output
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
-from vqdna_hf.tasks import TaskInfo, load_task_files
+from vqdna_hf.tasks import load_task_files
 
 
 # peft 0.21 reads an attribute that transformers has renamed
@@ -122,7 +122,7 @@ def test_data_in_the_output_are_not_deleted(packaged, tmp_path):
 def test_fewer_rows_of_a_task_that_is_called_as_the_simulated_one_s_directory(packaged, tmp_path):
     write_simulated(tmp_path / "data", np.random.default_rng(0), rows=(8, 4, 4))
     directory = write_task(tmp_path / "mine" / "task", lambda planted, rng: planted)
-    task = take_rows(*load_tasks([str(directory)])[0], tmp_path / "data", max_rows=10, seed=0)
+    task = take_rows(*load_tasks([str(directory)]), tmp_path / "data", max_rows=10, seed=0)
     assert task.info.counts["train"] == 10
     assert load_task_files(tmp_path / "data" / "task")[1].counts["train"] == 8
 
@@ -132,32 +132,32 @@ def test_fewer_rows_have_every_class_and_are_otherwise_those_of_the_seed(tmp_pat
     lines = (rare / "train.csv").read_text().splitlines()
     lines[3] = lines[3][:-1] + "2"
     (rare / "train.csv").write_text("\n".join(lines) + "\n")
-    ((name, _, splits, info),) = load_tasks([str(rare)])
+    [whole] = load_tasks([str(rare)])
     for seed in range(5):
-        task = take_rows(name, rare, splits, info, tmp_path / f"data{seed}", max_rows=6, seed=seed)
+        task = take_rows(whole, tmp_path / f"data{seed}", max_rows=6, seed=seed)
         assert task.info.num_labels == 3 and task.info.counts["train"] == 6
         drawn = np.random.default_rng(seed).permutation(36)[:6]
         if 2 in drawn:  # the row with the rare label: nothing had to be changed
-            expected = splits["train"].select(np.sort(drawn))["nucleotide_ids"]
+            expected = whole.splits["train"].select(np.sort(drawn))["nucleotide_ids"]
             assert list(task.splits["train"]["nucleotide_ids"]) == list(expected)
 
 
 @pytest.mark.parametrize("label_of", [lambda planted, rng: planted, lambda planted, rng: rng.normal()])
 def test_fewer_rows_are_drawn_from_train_and_dev_alone(tmp_path, label_of):
     directory = write_task(tmp_path / "task", label_of)
-    ((name, _, splits, info),) = load_tasks([str(directory)])
-    task = take_rows(name, directory, splits, info, tmp_path / "data", max_rows=10, seed=0)
+    [given] = load_tasks([str(directory)])
+    task = take_rows(given, tmp_path / "data", max_rows=10, seed=0)
     assert (task.info.counts, task.of) == ({"train": 10, "dev": 10, "test": 14}, 36)
-    assert task.info.problem_type == info.problem_type
-    assert isinstance(load_task_files(task.directory, problem=info.problem_type)[1], TaskInfo)
+    problem = given.info.problem_type
+    assert task.info.problem_type == load_task_files(task.directory, problem=problem)[1].problem_type == problem
     for split in ("train", "dev", "test"):
         rows = [
-            list(zip(map(tuple, one[split]["nucleotide_ids"]), one[split]["labels"])) for one in (splits, task.splits)
+            list(zip(map(tuple, one.splits[split]["nucleotide_ids"]), one.splits[split]["labels"]))
+            for one in (given, task)
         ]
         assert set(rows[1]) <= set(rows[0])
     assert rows[0] == rows[1]  # test, in its order
-    whole = take_rows(name, directory, splits, info, tmp_path / "none", max_rows=36, seed=0)
-    assert whole.directory == directory and not (tmp_path / "none").exists()
+    assert take_rows(given, tmp_path / "none", max_rows=36, seed=0) is given and not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("path, name", [("GUE/mouse/0", "mouse/0"), ("GUE/prom_core_all", "prom_core_all")])

@@ -7,7 +7,7 @@ them trained; the one-hot CNN; and regression on k-mers.
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,8 @@ def demo_checkpoint(arguments) -> list[dict]:
     """
     started, output = time.time(), Path(arguments.output)
     found = load_tasks(arguments.data)
-    for _, directory, _, info in found:
+    for task in found:
+        directory, info = task.directory, task.info
         if info.problem_type != REGRESSION and 0 < arguments.max_rows < info.num_labels:
             raise ValueError(
                 f"--max-rows {arguments.max_rows} is less than the {info.num_labels} classes of {directory}."
@@ -80,7 +81,7 @@ def demo_checkpoint(arguments) -> list[dict]:
     simulated = write_task(output / "data", np.random.default_rng(arguments.seed))
     splits, info = load_task_files(simulated)
     tasks = [DemoTask(SIMULATED, simulated, splits, info, len(splits["train"]))]
-    tasks += [take_rows(*one, output / "data", arguments.max_rows, arguments.seed) for one in found]
+    tasks += [take_rows(task, output / "data", arguments.max_rows, arguments.seed) for task in found]
     lines = describe_codes(tokenizer, splits["test"]["nucleotide_ids"])
     print("\n".join(lines), flush=True)
     controls = write_controls(tokenizer, output / "models", arguments.seed)
@@ -102,27 +103,26 @@ def demo_checkpoint(arguments) -> list[dict]:
 # tasks
 
 
-def load_tasks(directories: list[str]) -> list[tuple[str, Path, dict, TaskInfo]]:
-    """Read the users' tasks: name, directory, rows and facts of each.
+def load_tasks(directories: list[str]) -> list[DemoTask]:
+    """Read the users' tasks, whole.
 
     Raises:
         ValueError: files that hold no task (`TaskDataError`), several labels a row, or two tasks of one name.
     """
-    found, folders = {}, {SIMULATED}
+    tasks = []
     for directory in map(Path, directories):
         name = task_name(directory)
-        if _folder(name) in folders:
+        if _folder(name) in (SIMULATED, *(_folder(task.name) for task in tasks)):
             raise ValueError(
                 f"--data {directory}: there is another task called {_folder(name)!r}. Rename or copy the directory."
             )
-        folders.add(_folder(name))
         splits, info = load_task_files(directory, name=name)
         if info.problem_type == MULTI_LABEL:
             raise ValueError(
                 f"--data {directory} has several labels a row, and the demo's k-mer regression takes one."
             )
-        found[name] = (name, directory, splits, info)
-    return list(found.values())
+        tasks.append(DemoTask(name, directory, splits, info, len(splits["train"])))
+    return tasks
 
 
 def task_name(directory: Path) -> str:
@@ -136,30 +136,27 @@ def _folder(name: str) -> str:
     return name.replace("/", "-")
 
 
-def take_rows(
-    name: str, directory: Path, splits: dict, info: TaskInfo, data: Path, max_rows: int, seed: int
-) -> DemoTask:
+def take_rows(task: DemoTask, data: Path, max_rows: int, seed: int) -> DemoTask:
     """A task with at most `max_rows` rows in train, and in dev; all of test.
 
     Where there are more, they are drawn at random, but one of each class first.
     """
-    of = len(splits["train"])
-    if max_rows <= 0 or max(of, len(splits["dev"])) <= max_rows:
-        return DemoTask(name, directory, splits, info, of)
-    rng, smaller = np.random.default_rng(seed), data / "fewer-rows" / _folder(name)
+    if max_rows <= 0 or max(task.of, len(task.splits["dev"])) <= max_rows:
+        return task
+    rng, smaller = np.random.default_rng(seed), data / "fewer-rows" / _folder(task.name)
     smaller.mkdir(parents=True)
     for split in SPLITS:
-        rows = splits[split]
+        rows = task.splits[split]
         if split != "test" and len(rows) > max_rows:
             order = rng.permutation(len(rows))
-            if info.problem_type != REGRESSION:
+            if task.info.problem_type != REGRESSION:
                 first = np.unique(np.asarray(rows["labels"])[order], return_index=True)[1]
                 order = np.concatenate([order[first], np.delete(order, first)])
             rows = rows.select(np.sort(order[:max_rows]))
         lines = [f"{ids_to_bases(ids)},{label}" for ids, label in zip(rows["nucleotide_ids"], rows["labels"])]
         (smaller / f"{split}.csv").write_text("sequence,label\n" + "\n".join(lines) + "\n", encoding="ascii")
-    splits, info = load_task_files(smaller, problem=info.problem_type, name=name)
-    return DemoTask(name, smaller, splits, info, of)
+    splits, info = load_task_files(smaller, problem=task.info.problem_type, name=task.name)
+    return replace(task, directory=smaller, splits=splits, info=info)
 
 
 # codes
@@ -178,11 +175,8 @@ def describe_codes(tokenizer: VQDNATokenizer, sequences) -> list[str]:
     right = np.mean([one == other for row, back in zip(bases, decoded) for one, other in zip(row, back, strict=True)])
     shown = {"base": bases[0], **{f"level {n}": codes[:, n - 1].tolist() for n in range(1, len(sizes) + 1)}}
     shown["decoded"] = decoded[0]
-    kind = tokenizer.codec.config.quantizer
-    lines = [
-        "",
-        f"{DEFAULT_CHECKPOINT}: {kind}, {' and '.join(map(str, sizes))} codes, one code of each level per base",
-    ]
+    quantizer = f"{tokenizer.codec.config.quantizer}, {' and '.join(map(str, sizes))} codes"
+    lines = ["", f"{DEFAULT_CHECKPOINT}: {quantizer}, one code of each level per base"]
     lines += ["", f"The first {_SHOWN} bases of a simulated sequence, their codes, and what the codes decode to", ""]
     lines += [f"{name:8s}" + "".join(f"{value:>4}" for value in values[:_SHOWN]) for name, values in shown.items()]
     place = len(bases[0]) // 2

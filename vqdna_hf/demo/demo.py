@@ -5,6 +5,8 @@ It shows the codes of a sequence and their decoding, adapts the encoder with LoR
 """
 
 from ..arguments.analysis import DemoArguments
+from .checkpoint import demo_checkpoint
+from .from_scratch import demo_from_scratch
 
 
 def demo(arguments: DemoArguments) -> list[dict]:
@@ -20,13 +22,9 @@ def demo(arguments: DemoArguments) -> list[dict]:
         RuntimeError: a command of the demo failed.
     """
     if arguments.from_scratch:
-        from .from_scratch import demo_from_scratch
-
         if arguments.data:
             raise ValueError(
                 f"--data {arguments.data[0]} is for the demo of the checkpoint: leave --from-scratch out."
             )
         return demo_from_scratch(arguments)
-    from .checkpoint import demo_checkpoint
-
     return demo_checkpoint(arguments)

@@ -29,7 +29,7 @@ def demo_from_scratch(arguments) -> list[dict]:
     fasta, task = write_simulation(output / "data", arguments.seed)
     logger.info("The genome and the task in %s are simulated: random bases with planted motifs.", output / "data")
     steps, seed = str(arguments.steps), str(arguments.seed)
-    genome = [part for path in fasta for part in ("--fasta", str(path))]
+    genome = ["--fasta", str(fasta)]
     training = ["--max-steps", steps, "--warmup-steps", "50", "--seed", seed, "--batch-size", "16"]
     training += ["--logging-steps", "50", "--eval-steps", steps, "--save-steps", steps, "--eval-windows", "64"]
     run(
@@ -37,10 +37,7 @@ def demo_from_scratch(arguments) -> list[dict]:
         *("--warmup-length", "48", "--length", "96", "--learning-rate", "2e-3", *training),
     )
     run("one-hot-tokenizer", "--output", str(output / "one-hot-tokenizer"))
-    run(
-        *("tokenize", *genome, "--output", str(output / "corpus"), "--eval-contigs", "sim4"),
-        *("--window", "96"),
-    )
+    run("tokenize", *genome, "--output", str(output / "corpus"), "--eval-contigs", "sim4", "--window", "96")
     rows = []
     for name, modes in (("tokenizer", ("lora", "end-to-end")), ("one-hot-tokenizer", ("lora", "full"))):
         kind = "one-hot" if name.startswith("one-hot") else "learned"

@@ -66,12 +66,12 @@ def write_task(directory: Path, rng: np.random.Generator, rows: tuple[int, int, 
     return task
 
 
-def write_simulation(directory: Path, seed: int) -> tuple[list[Path], Path]:
+def write_simulation(directory: Path, seed: int) -> tuple[Path, Path]:
     """Write a genome of four contigs (200,000 bases) and a task of 1500/300/600 rows; both simulated.
 
     Returns:
-        the FASTA files and the task directory.
+        the FASTA file and the task directory.
     """
     rng = np.random.default_rng(seed)
     directory.mkdir(parents=True, exist_ok=True)
-    return [write_genome(directory, rng)], write_task(directory, rng)
+    return write_genome(directory, rng), write_task(directory, rng)
