@@ -161,10 +161,8 @@ def _batches(bases: np.ndarray):
     """Yield the bases in batches of one shape, the last one padded."""
     size = _BATCH[0] * _BATCH[1]
     for start in range(0, len(bases), size):
-        batch = np.full(size, PAD_NUCLEOTIDE_ID, dtype=np.int64)
-        piece = bases[start : start + size]
-        batch[: len(piece)] = piece
-        yield batch.reshape(_BATCH)
+        piece = bases[start : start + size].astype(np.int64)
+        yield np.pad(piece, (0, size - len(piece)), constant_values=PAD_NUCLEOTIDE_ID).reshape(_BATCH)
 
 
 @torch.no_grad()
@@ -229,11 +227,8 @@ def model_shapes(encoder_config) -> list[tuple[int, int]]:
 def _without_near_ties(tokenizer, model, ids: np.ndarray) -> np.ndarray:
     """The rows, `(batch,)`, whose ids are the same in both runtimes: with another code, other outputs are right."""
     same = np.ones(len(ids), dtype=bool)
-    strands = [ids]
-    if model.config.strand_average:
-        strands.append(reverse_complement_batch(torch.from_numpy(ids)).numpy())
-    for strand in strands:
-        ours = model.base_model.encode_nucleotides(torch.from_numpy(strand)).numpy()
-        [theirs] = _run(tokenizer, ["input_ids"], {"nucleotide_ids": strand})
-        same &= (ours == theirs).all(axis=1)
+    strand = torch.from_numpy(ids)
+    for read in (strand, reverse_complement_batch(strand)) if model.config.strand_average else (strand,):
+        [theirs] = _run(tokenizer, ["input_ids"], {"nucleotide_ids": read.numpy()})
+        same &= (model.base_model.encode_nucleotides(read).numpy() == theirs).all(axis=1)
     return same

@@ -38,37 +38,28 @@ from transformers import AutoConfig
 from ..arguments.publishing import ExportArguments
 from ..checkpoints import resolve_with_output
 from ..checkpoints.loading import load_tokenizer
+from ..modeling import modeling_vqdna
 from ..modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
-from ..modeling.modeling_vqdna import (
-    VQDNAForMaskedLM,
-    VQDNAForSequenceClassification,
-    VQDNAForTokenClassification,
-    VQDNAModel,
-    VQDNAPreTrainedModel,
-)
+from ..modeling.modeling_vqdna import VQDNAForSequenceClassification, VQDNAPreTrainedModel
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..runs.directories import check_foreign_files, read_directory
 from ..runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
 from ..runs.records import package_versions
 from ..training.finite_weights import check_finite
 from .checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
-from .graphs import ModelGraph, TokenizerGraph, exportable, write_graph
+from .graphs import OUTPUTS, ModelGraph, TokenizerGraph, exportable, write_graph
 
 
 logger = logging.getLogger(__name__)
 
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _RECORD = "export.json"
-_MODELS = {
-    model.__name__: model
-    for model in (VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNAForTokenClassification, VQDNAModel)
-}
 # PEFT's task types; an adapter of masked pre-training has none
 _ADAPTED = {
     "SEQ_CLS": VQDNAForSequenceClassification,
-    "TOKEN_CLS": VQDNAForTokenClassification,
-    "FEATURE_EXTRACTION": VQDNAModel,
-    None: VQDNAForMaskedLM,
+    "TOKEN_CLS": modeling_vqdna.VQDNAForTokenClassification,
+    "FEATURE_EXTRACTION": modeling_vqdna.VQDNAModel,
+    None: modeling_vqdna.VQDNAForMaskedLM,
 }
 
 
@@ -144,11 +135,11 @@ def load_source(directory: Path) -> tuple[VQDNACodecModel, VQDNAPreTrainedModel 
         model = _merged(directory)
     elif held.model_type == VQDNAConfig.model_type:
         name = (AutoConfig.from_pretrained(directory).architectures or ["no architecture"])[0]
-        if name not in _MODELS:
+        if name not in OUTPUTS:
             raise ValueError(
-                f"{directory / 'config.json'} names {name}; what is exported is one of {', '.join(_MODELS)}."
+                f"{directory / 'config.json'} names {name}; what is exported is one of {', '.join(OUTPUTS)}."
             )
-        model = _MODELS[name].from_pretrained(directory, dtype=torch.float32)
+        model = getattr(modeling_vqdna, name).from_pretrained(directory, dtype=torch.float32)
     elif has_tokenizer:
         if held.kind == "probe":
             logger.warning("%s holds a linear probe, which has no ONNX form: only its tokenizer is written", directory)

@@ -1,7 +1,7 @@
 """The graphs of `vqdna export`: what PyTorch traces, and how it is written.
 
 The models themselves hold things a graph cannot: a search in parts, a batch size turned into a number, notes for the
-user. What stands here computes the same without them; `export_checks` makes sure that it does.
+user. What stands here computes the same without them; `checks.py` makes sure that it does.
 """
 
 import logging
@@ -20,10 +20,10 @@ from ..version import __version__
 
 # 17 lacks LayerNormalization; with 23 the exporter fuses rotary positions into an operator that fails on batches
 OUTPUTS = {
-    "VQDNAModel": ["last_hidden_state"],
     "VQDNAForMaskedLM": ["logits", "base_logits"],
     "VQDNAForSequenceClassification": ["logits"],
     "VQDNAForTokenClassification": ["logits"],
+    "VQDNAModel": ["last_hidden_state"],
 }
 
 
