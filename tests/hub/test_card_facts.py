@@ -50,10 +50,10 @@ def test_seeds_become_a_mean_and_a_standard_deviation(encoder, tmp_path):
 
 def test_tasks_and_modes_have_rows_of_their_own():
     rows = join_results([result(), result(mode="linear"), result(task="mine"), result()])
-    assert [(row.dataset, row.mode, row.seeds) for row in rows] == [
+    assert [(row.task, row.mode, row.seeds) for row in rows] == [
         ("mine", "full", [1]),
-        ("GUE mouse/3", "full", [1]),
-        ("GUE mouse/3", "linear", [1]),
+        ("mouse/3", "full", [1]),
+        ("mouse/3", "linear", [1]),
     ]
 
 

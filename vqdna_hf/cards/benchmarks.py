@@ -6,7 +6,11 @@ from pathlib import Path
 from huggingface_hub import EvalResult
 from scipy.stats import rankdata
 
+from ..checkpoints.lineage import without_paths
+from ..runs.directories import check_inside
+from ..runs.files import check_fields, read_json
 from ..tasks.published import published_models, published_rows
+from .record_shapes import SCORES
 from .scores import eval_result, metric_words
 
 
@@ -89,26 +93,28 @@ class CardBenchmark:
         ]
 
 
-def read_benchmark(directory: Path, notes: dict, content: dict) -> CardBenchmark:
+def read_benchmark(directory: Path, notes: dict) -> CardBenchmark:
     """A benchmark that `card.json` names.
 
     Args:
         directory: of the card's facts.
         notes: what `card.json` says of it; see `BENCHMARK_NOTES`.
-        content: the JSON object in `notes["file"]`.
 
     Raises:
-        ValueError: a key is missing or unknown, the file has no scores of the model, or the paper no such model.
+        ValueError: a key is unknown, the file is not there or has no scores of the model, or the paper no such model.
     """
     place = f"{directory / 'card.json'}, benchmarks"
-    wrong = [name for name in ("file", "title", "model", "text") if name not in notes]
-    wrong += [name for name in notes if name not in BENCHMARK_NOTES]
-    if wrong:
+    if wrong := [name for name in notes if name not in BENCHMARK_NOTES]:
         raise ValueError(f"{place}: {', '.join(wrong)}: an entry has {', '.join(BENCHMARK_NOTES)}, the last if any.")
     unknown = [name for name in notes.get("published", ()) if name not in published_models()]
     if unknown:
         raise ValueError(f"{place}: the paper has no {', '.join(unknown)}; it has {', '.join(published_models())}.")
-    scores = content.get("scores") or []
+    path = check_inside(directory, notes["file"])
+    if not path.is_file():
+        raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
+    content = without_paths(read_json(path))
+    check_fields(content, SCORES, path)
+    scores = content["scores"]
     names = list(dict.fromkeys(score["model"] for score in scores))
     modes = {score["mode"] for score in scores if score["model"] == notes["model"]}
     if len(modes) != 1:

@@ -1,7 +1,6 @@
 """A callback that leaves a model card in every directory a `Trainer` saves."""
 
 import json
-import logging
 from pathlib import Path
 
 from peft import PeftModel
@@ -9,9 +8,6 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .card import write_card_of_run
-
-
-logger = logging.getLogger(__name__)
 
 
 class ModelCardCallback(TrainerCallback):

@@ -15,7 +15,7 @@ from ..runs.records import check_digests, renew_digests
 from . import tables as card_tables
 from .facts import CardFacts, read_facts
 from .generated import is_generated
-from .scores import TaskScores, join_results
+from .scores import TaskScores, dataset_name, join_results
 from .snippets import auto_class, usage
 
 
@@ -111,12 +111,11 @@ def save_card(path: Path, text: str):
     Raises:
         ValueError: the file is there and was written by hand.
     """
-    if path.is_file():
-        if not is_nobodys_words(path.read_text(encoding="utf-8", errors="replace")):
-            raise ValueError(
-                f"{path} was written or edited by hand, so it is not overwritten. Move it away, or write the card "
-                "elsewhere with --output."
-            )
+    if path.is_file() and not is_nobodys_words(path.read_text(encoding="utf-8", errors="replace")):
+        raise ValueError(
+            f"{path} was written or edited by hand, so it is not overwritten. Move it away, or write the card "
+            "elsewhere with --output."
+        )
     write_file(path, text.encode())
 
 
@@ -151,11 +150,7 @@ def render_model_card(
         ValueError: the directory holds nothing a card can be written for, a result is of another vocabulary, or the
             results of one task come from different recipes.
     """
-    return render_facts(read_facts(directory, results, repo_id, records))
-
-
-def render_facts(facts: CardFacts) -> ModelCard:
-    """Render a card from facts."""
+    facts = read_facts(directory, results, repo_id, records)
     scores = join_results(facts.results)
     auto = auto_class(facts)
     loads_alone = facts.kind != "probe" and "auto_map" in {**facts.config, **(facts.tokenizer or {})}
@@ -164,7 +159,7 @@ def render_facts(facts: CardFacts) -> ModelCard:
         template_path=str(TEMPLATE),
         marker=MARKER,
         facts=facts,
-        task=next((f"`{row.dataset}`" for row in scores if row.task == facts.result.get("task")), ""),
+        task=next((f"`{dataset_name(row.task)}`" for row in scores if row.task == facts.result.get("task")), ""),
         classifies=auto in ("AutoModelForSequenceClassification", "AutoModelForTokenClassification"),
         per_base=auto == "AutoModelForTokenClassification",
         with_package=usage(facts),

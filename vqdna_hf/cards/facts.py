@@ -3,29 +3,29 @@
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from ..checkpoints.lineage import without_paths
 from ..modeling.adapters_vqdna import recorded_head
 from ..modeling.configuration_vqdna import VQDNACodecConfig
-from ..runs.directories import Holding, check_inside
-from ..runs.files import check_fields, read_json
+from ..runs.directories import Holding
+from ..runs.files import read_json
 from .benchmarks import CardBenchmark, read_benchmark
-from .record_shapes import SCORES, check_record
+from .record_shapes import check_record
 
 
-KINDS = ("vocabulary", "encoder", "classifier", "adapter", "probe")
 # what an author says about a directory beside what its runs recorded; see model_cards/README.md
 NOTES = (
     *("repo_id", "published", "made_with", "training_data", "compute", "datasets", "limitations"),
     *("benchmarks", "codebook"),
 )
 
-_FILES = (
-    *("config", "codec_config", "tokenizer_config", "adapter_config", "probe"),
-    *("training", "results", "trainer_state", "card"),
+# what a card is made from
+FACTS = (
+    *("config.json", "codec_config.json", "tokenizer_config.json", "adapter_config.json", "probe.json"),
+    *("training.json", "results.json", "trainer_state.json", "card.json"),
 )
 _CODEC = VQDNACodecConfig.model_type
 _CLASSIFIERS = ("VQDNAForSequenceClassification", "VQDNAForTokenClassification")
@@ -39,7 +39,7 @@ class CardFacts:
     Attributes:
         local_name: the directory's name.
         repo_id: the repository it is, or will be, on the Hub.
-        kind: one of `KINDS`.
+        kind: `vocabulary`, `encoder`, `classifier`, `adapter` or `probe`.
         config, adapter, probe, state: `config.json`, `adapter_config.json`, `probe.json`, `trainer_state.json`. An
             adapter has no `config.json`; in its place stands what the adapter says of its head.
         tokenizer: `tokenizer_config.json`; None where there is no tokenizer.
@@ -54,22 +54,22 @@ class CardFacts:
     """
 
     local_name: str
-    repo_id: str | None = None
+    repo_id: str | None
     kind: str
-    config: dict = field(default_factory=dict)
-    adapter: dict = field(default_factory=dict)
-    probe: dict = field(default_factory=dict)
-    state: dict = field(default_factory=dict)
-    tokenizer: dict | None = None
-    codec: VQDNACodecConfig | None = None
-    fingerprint: str | None = None
-    vocabulary: dict = field(default_factory=dict)
-    encoder: dict = field(default_factory=dict)
-    result: dict = field(default_factory=dict)
-    results: list[dict] = field(default_factory=list)
-    base_model: str | None = None
-    benchmarks: list[CardBenchmark] = field(default_factory=list)
-    notes: dict = field(default_factory=dict)
+    config: dict
+    adapter: dict
+    probe: dict
+    state: dict
+    tokenizer: dict | None
+    codec: VQDNACodecConfig | None
+    fingerprint: str | None
+    vocabulary: dict
+    encoder: dict
+    result: dict
+    results: list[dict]
+    base_model: str | None
+    benchmarks: list[CardBenchmark]
+    notes: dict
 
     @property
     def name(self) -> str:
@@ -119,12 +119,17 @@ def read_facts(
     directory = Path(os.path.realpath(directory))
     if not directory.is_dir():
         raise ValueError(f"There is no directory {directory} to write a card for.")
-    files = {name: _content(directory, f"{name}.json", records or {}) for name in _FILES}
+    read = {name: _content(directory / name, records or {}) for name in FACTS}
+    files = {name.removesuffix(".json"): without_paths(content) for name, content in read.items()}
     for name, content in files.items():
         if content:
             check_record(content, name, directory / f"{name}.json")
-    kind, tokenizer, result = kind_of(files, directory), files["tokenizer_config"], files["results"]
-    notes = _checked_notes(files["card"], directory)
+    kind, tokenizer, result = _kind_of(files, directory), files["tokenizer_config"], files["results"]
+    notes = files["card"]
+    if unknown := [name for name in notes if name not in NOTES]:
+        raise ValueError(
+            f"{directory / 'card.json'} has {', '.join(unknown)}, but a card knows only {', '.join(NOTES)}."
+        )
     further = [_read_result(path) for path in _result_files(results, directory)]
     joined = [each for each in (result, *further) if each]
     vocabulary, encoder = _lineage(kind, files["training"], joined)
@@ -147,18 +152,17 @@ def read_facts(
         encoder=encoder,
         result=result,
         results=joined,
-        base_model=_base_model(directory, records or {}),
-        benchmarks=[_benchmark(directory, entry) for entry in notes.get("benchmarks", [])],
+        base_model=_base_model(read["adapter_config.json"]),
+        benchmarks=[read_benchmark(directory, entry) for entry in notes.get("benchmarks", [])],
         notes=notes,
     )
 
 
-def _content(directory: Path, name: str, records: dict[str, dict]) -> dict:
-    """What a file says, without machine paths; nothing where there is none."""
-    if name in records:
-        return without_paths(json.loads(json.dumps(records[name])))
-    path = directory / name
-    return without_paths(read_json(path)) if path.is_file() else {}
+def _content(path: Path, records: dict[str, dict]) -> dict:
+    """What a file says; nothing where there is none."""
+    if path.name in records:
+        return json.loads(json.dumps(records[path.name]))
+    return read_json(path) if path.is_file() else {}
 
 
 def _lineage(kind: str, training: dict, results: list[dict]) -> tuple[dict, dict]:
@@ -171,8 +175,8 @@ def _lineage(kind: str, training: dict, results: list[dict]) -> tuple[dict, dict
     return encoder.get("vocabulary", alone), encoder
 
 
-def kind_of(files: dict[str, dict], directory: Path) -> str:
-    """Which of `KINDS` a directory holds.
+def _kind_of(files: dict[str, dict], directory: Path) -> str:
+    """The kind of a directory; see `CardFacts`.
 
     Args:
         files: contents of `config.json` and so on, without the suffix; empty where there is no such file.
@@ -220,50 +224,15 @@ def _check_vocabulary(result: dict, fingerprint: str | None, directory: Path):
         )
 
 
-def _checked_notes(notes: dict, directory: Path) -> dict:
-    unknown = [name for name in notes if name not in NOTES]
-    if unknown:
-        raise ValueError(
-            f"{directory / 'card.json'} has {', '.join(unknown)}, but a card knows only {', '.join(NOTES)}."
-        )
-    benchmarks = notes.get("benchmarks", [])
-    if not isinstance(benchmarks, list) or not all(isinstance(each, dict) for each in benchmarks):
-        raise ValueError(f"{directory / 'card.json'}: benchmarks is {benchmarks!r}, but takes a list of objects.")
-    codebook = notes.get("codebook", {"text": "", "figures": []})
-    fits = isinstance(codebook, dict) and set(codebook) == {"text", "figures"}
-    fits = fits and isinstance(codebook["figures"], list)
-    if not fits or not all(isinstance(one, dict) and set(one) == {"file", "caption"} for one in codebook["figures"]):
-        raise ValueError(
-            f"{directory / 'card.json'}: codebook is {codebook!r}, but takes a text and figures, each with a file "
-            "(as seen from the card) and a caption."
-        )
-    return notes
-
-
-def _benchmark(directory: Path, notes: dict) -> CardBenchmark:
-    if "file" not in notes:
-        return read_benchmark(directory, notes, {})  # which says what an entry needs
-    if not isinstance(notes["file"], str):
-        raise ValueError(f"{directory / 'card.json'}, benchmarks: file is {notes['file']!r}, but takes a file's name.")
-    path = check_inside(directory, notes["file"])
-    if not path.is_file():
-        raise ValueError(f"{directory / 'card.json'} names the benchmark {path.name}, but there is no file {path}.")
-    content = without_paths(read_json(path))
-    check_fields(content, SCORES, path)
-    return read_benchmark(directory, notes, content)
-
-
 def _codec(files: dict[str, dict]) -> VQDNACodecConfig | None:
     config = files["config"]
     fields = config if config.get("model_type") == _CODEC else config.get("codec_config") or files["codec_config"]
     return VQDNACodecConfig(**{name: v for name, v in fields.items() if name != "model_type"}) if fields else None
 
 
-def _base_model(directory: Path, records: dict[str, dict]) -> str | None:
+def _base_model(adapter: dict) -> str | None:
     """The repository that an adapter names as its base; a directory on the machine is nobody else's business."""
-    path = directory / "adapter_config.json"
-    settings = records.get(path.name) or (read_json(path) if path.is_file() else {})
-    base = settings.get("base_model_name_or_path")
+    base = adapter.get("base_model_name_or_path")
     return base if base and _REPO_ID.fullmatch(base) and not Path(base).exists() else None
 
 

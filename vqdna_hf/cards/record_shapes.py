@@ -6,19 +6,15 @@ from ..runs.files import check_fields
 
 
 _NONE, _NUMBER = type(None), float
-_TEXTS = {"*": str}
 # a score that is no number, such as a correlation with what never varies, is written as null
 _SCORE = (_NUMBER, _NONE)
 _INPUTS = [{"file": str, "bases": _NUMBER}]
 # of either stage before fine-tuning, wherever there are any
-_OPTIONS = {
-    **{name: _NUMBER for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "warmup_steps", "seed")},
-    **{name: _NUMBER for name in ("learning_rate", "weight_decay")},
-    "bf16": bool,
-}
+_NUMBERS = ("max_steps", "batch_size", "gradient_accumulation_steps", "warmup_steps", "seed", "learning_rate")
+_OPTIONS = dict.fromkeys((*_NUMBERS, "weight_decay"), _NUMBER) | {"bf16": bool}
 _SHARES = ("accuracy", "base_accuracy", "neighbours_base_accuracy", "denoising_hidden_accuracy")
 _EVAL = {f"{name}?": _NUMBER for name in _SHARES}
-_RUN = {"fingerprint?": str, "eval?": _EVAL, "versions?": _TEXTS}
+_RUN = {"fingerprint?": str, "eval?": _EVAL, "versions?": {"*": str}}
 _RUN |= {"processes?": (int, _NONE), "seconds?": _NUMBER}
 _VOCABULARY = _RUN | {
     "inputs?": (_INPUTS, _NONE),
@@ -31,19 +27,15 @@ _ENCODER = _RUN | {
     "parameters?": _NUMBER,
     "vocabulary?": _VOCABULARY,
 }
-_RECIPE = {
-    **{name: _NUMBER for name in ("epochs", "batch_size", "gradient_accumulation_steps")},
-    "learning_rate": (_NUMBER, _NONE),
-    "pooling_bins": (int, _NONE),
-    "rc_augment": bool,
-    "strand_average": bool,
-}
+_RECIPE = dict.fromkeys(("epochs", "batch_size", "gradient_accumulation_steps"), _NUMBER)
+_RECIPE |= {"learning_rate": (_NUMBER, _NONE), "pooling_bins": (int, _NONE)}
+_RECIPE |= {"rc_augment": bool, "strand_average": bool}
 _RESULT = {
     **{"task": str, "mode": str, "seed": int, "metric": str, "dev": {"*": _SCORE}, "test": {"*": _SCORE}},
     "fingerprint?": str,
     "arguments?": {"pooling?": str},
     "counts?": {"*": _NUMBER},
-    "versions?": _TEXTS,
+    "versions?": {"*": str},
 }
 _CONFIG = {"architectures?": ([str], _NONE), "encoder_config?": dict, "codec_config?": dict, "model_type?": str}
 _SHAPES = {
@@ -53,14 +45,16 @@ _SHAPES = {
     "trainer_state": {"global_step": _NUMBER, "max_steps": _NUMBER, "epoch?": (_NUMBER, _NONE)}
     | {"log_history?": [dict]},
     "card": {
-        **{f"{name}?": str for name in ("repo_id", "made_with", "training_data", "compute")},
+        **dict.fromkeys(("repo_id?", "made_with?", "training_data?", "compute?"), str),
         **{"published?": bool, "datasets?": ([str], str), "limitations?": [str]},
+        "benchmarks?": [{"file": str, "title": str, "model": str, "text": str, "published?": [str]}],
+        "codebook?": {"text": str, "figures": [{"file": str, "caption": str}]},
     },
 }
 SCORES = {
     "scores": [
         {
-            **{name: str for name in ("task", "model", "mode", "metric")},
+            **dict.fromkeys(("task", "model", "mode", "metric"), str),
             "seeds": [int],
             "test": {"mean": _NUMBER, "sd": (_NUMBER, _NONE)},
             "test_clean": ({"mean": _NUMBER, "sd": (_NUMBER, _NONE)}, _NONE),

@@ -7,16 +7,18 @@ weights or data. `card.json` there, by hand, names the benchmarks and figures th
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..checkpoints import checkpoint, list_checkpoints
 from ..checkpoints.lineage import without_paths
 from ..runs.files import read_json, write_file, write_json
 from .card import render_model_card, save_card, sealed
+from .facts import FACTS
 
 
-FACTS = ("config.json", "codec_config.json", "tokenizer_config.json", "adapter_config.json", "probe.json")
-RECORDS = ("training.json", "results.json")
+# what is not copied is the author's, or of a run that is not finished
+_COPIED = tuple(name for name in FACTS if name not in ("card.json", "trainer_state.json"))
 
 
 def render_card(source: Path) -> str:
@@ -31,7 +33,7 @@ def _of_checkpoint(name: str) -> dict[str, dict]:
 
 
 def _read_facts(directory: Path) -> dict[str, dict]:
-    paths = [directory / name for name in (*FACTS, *RECORDS)]
+    paths = [directory / name for name in _COPIED]
     return {path.name: without_paths(read_json(path)) for path in paths if path.is_file()}
 
 
@@ -39,11 +41,12 @@ def stale_cards(folder: Path) -> list[str]:
     """The names of the cards that are not what their facts say, or have none."""
     sources = {source.name for source in (folder / "sources").iterdir() if source.is_dir()}
     cards = {path.stem for path in folder.glob("*.md")} - {"README"}
-    stale = cards ^ sources
-    for name in cards & sources:
-        if (folder / f"{name}.md").read_text(encoding="utf-8") != render_card(folder / "sources" / name):
-            stale.add(name)
-    return sorted(stale)
+    same = {
+        name
+        for name in cards & sources
+        if (folder / f"{name}.md").read_text(encoding="utf-8") == render_card(folder / "sources" / name)
+    }
+    return sorted((cards | sources) - same)
 
 
 def render_cards(folder: Path) -> list[Path]:
@@ -59,12 +62,7 @@ def render_cards(folder: Path) -> list[Path]:
     return paths
 
 
-def copy_facts(
-    directory: Path,
-    results: list[Path],
-    target: Path,
-    benchmarks: list[Path] | tuple[Path, ...] = (),
-):
+def copy_facts(directory: Path, results: list[Path], target: Path, benchmarks: Sequence[Path] = ()):
     """Copy what a card is made of out of a run's directory, without machine paths.
 
     The facts of a checkpoint of the package are not copied into a folder of its name: the card is made of them there.
@@ -80,7 +78,7 @@ def copy_facts(
     """
     found = _read_facts(directory)
     if not found:
-        raise ValueError(f"{directory} holds no facts for a card: none of {', '.join((*FACTS, *RECORDS))}.")
+        raise ValueError(f"{directory} holds no facts for a card: none of {', '.join(_COPIED)}.")
     _check_names([place.resolve().name for place in benchmarks], "benchmarks")
     scores = {place.resolve().name: _scores(place) for place in benchmarks}
     named = [_result(path) for path in results]

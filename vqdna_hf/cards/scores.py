@@ -1,11 +1,12 @@
 """Scores of a card: results of several seeds become one row, and the test scores the card's `model-index`."""
 
 import math
-import re
 from dataclasses import dataclass
 from statistics import mean, stdev
 
 from huggingface_hub import EvalResult
+
+from ..tasks.catalogue import list_tasks
 
 
 # score -> (name of the `evaluate` metric, how it is written)
@@ -23,10 +24,7 @@ MODE_WORDS = {
     "linear": "linear probe on the code vectors",
 }
 
-# GUE's own paths of its tasks
-_GUE = re.compile(
-    r"EMP/H\w+|mouse/[0-4]|prom/prom_(core|300)_(all|notata|tata)|splice/reconstructed|tf/[0-4]|virus/covid"
-)
+_GUE = {task.name for task in list_tasks() if task.hub_repo}
 # what differs between the runs that one row sums up, or says nothing about them
 _FREE_SETTINGS = ("seed", "data", "model", "task")
 
@@ -46,11 +44,6 @@ class TaskScores:
         return self.results[0]["task"]
 
     @property
-    def dataset(self) -> str:
-        """The task's name with its benchmark's, where it is known."""
-        return dataset_name(self.task)
-
-    @property
     def mode(self) -> str:
         return self.results[0]["mode"]
 
@@ -62,11 +55,6 @@ class TaskScores:
     @property
     def seeds(self) -> list[int]:
         return [result["seed"] for result in self.results]
-
-    @property
-    def settings(self) -> dict:
-        """The options of the runs, without the seed and places."""
-        return _settings(self.results[0])
 
     def values(self, split: str, metric: str | None = None) -> list[float]:
         """A score of every seed; nan where a record says that it is no number."""
@@ -95,7 +83,7 @@ def metric_words(metric: str) -> str:
 
 def dataset_name(task: str) -> str:
     """A task's name with its benchmark's, where it is known."""
-    return f"GUE {task}" if _GUE.fullmatch(task) else task
+    return f"GUE {task}" if task in _GUE else task
 
 
 def eval_result(
@@ -114,7 +102,7 @@ def eval_result(
     return EvalResult(
         task_type="text-classification",
         task_name=f"DNA sequence {kind}",
-        dataset_type="gue" if _GUE.fullmatch(task) else "custom",
+        dataset_type="gue" if task in _GUE else "custom",
         dataset_name=dataset_name(task),
         dataset_config=task,
         dataset_split="test",
@@ -147,15 +135,12 @@ def join_results(results: list[dict]) -> list[TaskScores]:
 
 def _check_same_recipe(first: dict, second: dict):
     """Seeds can be averaged only where nothing else differs."""
-    ours, theirs = ({**_settings(result), "metric": result["metric"]} for result in (first, second))
-    different = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+    ours, theirs = (result.get("arguments", {}) | {"metric": result["metric"]} for result in (first, second))
+    names = (name for name in ours | theirs if name not in _FREE_SETTINGS)
+    different = [name for name in names if ours.get(name) != theirs.get(name)]
     if different:
         changes = "; ".join(f"{name}: {ours.get(name)!r} and {theirs.get(name)!r}" for name in different)
         raise ValueError(
             f"Results of {first['task']} ({first['mode']}) come from different recipes ({changes}). A card gives one "
             "recipe a task: leave the others out."
         )
-
-
-def _settings(result: dict) -> dict:
-    return {name: value for name, value in result.get("arguments", {}).items() if name not in _FREE_SETTINGS}

@@ -1,15 +1,12 @@
 """The code of a card's "How to use": complete programs, which the tests take out of cards and run."""
 
 from ..checkpoints import list_checkpoints
+from ..modeling.repository_vqdna import AUTO_MAPS
 from .facts import CardFacts
 
 
 _READ = 'batch = tokenizer(["ACGTTTGACAACGTACGGAT", "ttgacaNNacgu"], padding=True, return_tensors="pt")'
-_AUTO = {
-    "VQDNAForMaskedLM": "AutoModelForMaskedLM",
-    "VQDNAForSequenceClassification": "AutoModelForSequenceClassification",
-    "VQDNAForTokenClassification": "AutoModelForTokenClassification",
-}
+_AUTO = {place.partition(".")[2]: auto for auto, place in AUTO_MAPS["vqdna"].items()}
 
 
 def auto_class(facts: CardFacts) -> str:
@@ -60,21 +57,19 @@ def _vocabulary(facts: CardFacts, trust: str) -> list[str]:
 
 
 def _model(facts: CardFacts, trust: str) -> list[str]:
-    auto = auto_class(facts)
-    imports = [f"from transformers import {auto}, AutoTokenizer"]
-    load = [f"model = {auto}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()"]
+    auto, place = auto_class(facts), place_of(facts, bool(trust))
+    loaded, imports = auto, [f"from transformers import {auto}, AutoTokenizer"]
     if facts.kind == "adapter":
-        peft = auto.replace("AutoModel", "AutoPeftModel")
-        imports = [f"from peft import {peft}", "from transformers import AutoTokenizer"]
-        load = [f"model = {peft}.from_pretrained({place_of(facts, bool(trust))}{trust}).eval()"]
+        loaded = auto.replace("AutoModel", "AutoPeftModel")
+        imports = [f"from peft import {loaded}", "from transformers import AutoTokenizer"]
     use = {"AutoModelForMaskedLM": _predict_bases, "AutoModel": _embed}.get(auto, _classify)
     return [
         "import torch",
         "import vqdna_hf  # registers the classes",
         *imports,
         "",
-        f"tokenizer = AutoTokenizer.from_pretrained({place_of(facts, bool(trust))}{trust})",
-        *load,
+        f"tokenizer = AutoTokenizer.from_pretrained({place}{trust})",
+        f"model = {loaded}.from_pretrained({place}{trust}).eval()",
         "",
         *use(facts),
     ]

@@ -4,7 +4,7 @@ import math
 
 from ..runs.records import read_cuts
 from .facts import CardFacts
-from .scores import MODE_WORDS, TaskScores, metric_words
+from .scores import MODE_WORDS, TaskScores, dataset_name, metric_words
 
 
 _MASKINGS = {
@@ -52,10 +52,7 @@ def vocabulary_table(facts: CardFacts) -> list[tuple[str, str]]:
             ("levels", f"{codec.num_levels}, with {sizes} codes"),
             ("ids", f"{count(math.prod(codec.codebook_sizes))}, one per combination of codes, and 5 special tokens"),
             ("code vectors", f"{codec.codebook_dim} dimensions"),
-            (
-                "bases that decide a code",
-                f"{codec.receptive_field}: its own and {codec.halo} on either side",
-            ),
+            ("bases that decide a code", f"{codec.receptive_field}: its own and {codec.halo} on either side"),
             ("network", f"{codec.num_hidden_layers} residual blocks of {codec.hidden_size} channels"),
         ]
     if facts.fingerprint:
@@ -167,27 +164,20 @@ def adapter_table(facts: CardFacts) -> list[tuple[str, str]]:
 
 def task_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
     """Task, what trained, score, dev, test, seeds."""
-    rows = []
-    for row in scores:
-        seeds = str(len(row.seeds))
-        rows.append(
-            (
-                row.dataset,
-                MODE_WORDS.get(row.mode, row.mode),
-                metric_words(row.metric),
-                row.spread("dev"),
-                row.spread("test"),
-                seeds,
-            )
+    return [
+        (
+            *(dataset_name(row.task), MODE_WORDS.get(row.mode, row.mode), metric_words(row.metric)),
+            *(row.spread("dev"), row.spread("test"), str(len(row.seeds))),
         )
-    return rows
+        for row in scores
+    ]
 
 
 def recipe_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
     """Task, sequences of each split and what was cut of them, epochs, batch, learning rate, pooling, strands."""
     rows = []
     for row in scores:
-        counts, options = row.results[0].get("counts", {}), row.settings
+        counts, options = row.results[0].get("counts", {}), row.results[0].get("arguments", {})
         if "pooling" not in options or not counts:
             continue
         pooling = options["pooling"] + (f" ({options['pooling_bins']})" if options["pooling"] == "bins" else "")
@@ -196,7 +186,7 @@ def recipe_table(scores: list[TaskScores]) -> list[tuple[str, ...]]:
         cuts = [str(cut) for cut in read_cuts(row.results[0])]
         linear = row.mode == "linear"  # fitted, not trained
         cells = (
-            row.dataset,
+            dataset_name(row.task),
             "; ".join([" / ".join(count(counts[split]) for split in ("train", "dev", "test")), *cuts]),
             "-" if linear else f"{options['epochs']:g}",
             "-" if linear else str(options["batch_size"] * options["gradient_accumulation_steps"]),

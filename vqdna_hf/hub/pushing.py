@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from ..cards.card import EDITED, README, is_nobodys_words, render_model_card, sealed
+from ..cards.facts import FACTS
 from ..cards.generated import adds_tags_only, has_same_text, with_tags_of
 from ..modeling.adapters_vqdna import is_vqdna_adapter
 from ..modeling.repository_vqdna import AUTO_MAPS
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 _LICENSE, _STATE = "LICENSE", "trainer_state.json"
 _CONFIGURATIONS = (_CONFIG, _TOKENIZER, _ADAPTER) = ("config.json", "tokenizer_config.json", "adapter_config.json")
-# what a card is made from
-_FACTS = (*_CONFIGURATIONS, "codec_config.json", "training.json", "results.json", _STATE, "card.json")
 
 
 def said_if_failed(send, repo_id: str):
@@ -59,16 +58,21 @@ class Push:
 
     def completed(self) -> list:
         """The operations, with what makes them a repository that anyone can load."""
-        found = {path: values for path in self.added if (values := self._vqdna(path)) is not None}
+        names = {path: posixpath.basename(path) for path in self.added}
+        found = {path: _as_vqdna(name, self._content(path)) for path, name in names.items() if name in _CONFIGURATIONS}
+        found = {path: values for path, values in found.items() if values is not None}
         if not found:
             return self.operations
         for path, values in found.items():
-            if posixpath.basename(path) == _ADAPTER:
-                self._check_base(values)
+            if names[path] == _ADAPTER:
+                findable_base(
+                    values.get("base_model_name_or_path"),
+                    remedy='model.peft_config["default"].base_model_name_or_path = "OWNER/NAME", and push again',
+                )
         self._add_code(found)
-        if any(posixpath.dirname(path) == "" for path in found):  # and not in a checkpoint's folder alone
-            if _LICENSE not in self.stored:
-                self._add_license()
+        if any("/" not in path for path in found):  # and not in a checkpoint's folder alone
+            if _LICENSE not in self.stored | self.added.keys():
+                self._add(_LICENSE, license_text().encode())
             self._choose_card()
         others = [entry for entry in self.operations if not isinstance(entry, CommitOperationAdd)]
         return [*others, *self.added.values()]
@@ -81,22 +85,12 @@ class Push:
         except (RepositoryNotFoundError, RevisionNotFoundError):  # the commit itself says so better
             return set()
 
-    def _vqdna(self, path: str) -> dict | None:
-        name = posixpath.basename(path)
-        return _as_vqdna(name, self._content(path)) if name in _CONFIGURATIONS else None
-
     def _content(self, path: str) -> bytes:
         with self.added[path].as_file() as file:
             return file.read()
 
     def _add(self, path: str, content: bytes):
         self.added[path] = CommitOperationAdd(path, content)
-
-    def _check_base(self, settings: dict):
-        findable_base(
-            settings.get("base_model_name_or_path"),
-            remedy='model.peft_config["default"].base_model_name_or_path = "OWNER/NAME", and push again',
-        )
 
     def _add_code(self, found: dict[str, dict]):
         """The maps where they belong, the modules in the root, where transformers looks for them, and no others."""
@@ -113,12 +107,6 @@ class Push:
         stale = sorted((EARLIER_MODULES & self.stored) - deleted)
         self.operations = [*self.operations, *map(CommitOperationDelete, stale)]
 
-    def _add_license(self):
-        if _LICENSE not in self.added:
-            self._add(_LICENSE, license_text().encode())
-
-    # the card
-
     def _choose_card(self):
         """A card that somebody wrote or edited stays, first of all the one on the Hub."""
         given = self._content(README).decode(errors="replace") if README in self.added else ""
@@ -126,23 +114,17 @@ class Push:
             theirs = self._download(README, folder).decode(errors="replace") if README in self.stored else ""
             if not is_nobodys_words(theirs):
                 if README in self.added and not adds_tags_only(given, theirs):
-                    self._keep_theirs(given)
-            elif (is_nobodys_words(given) or has_same_text(given, theirs)) and self._has_weights:
-                self._render_card(Path(folder), given)
-
-    @property
-    def _has_weights(self) -> bool:
-        return any(name.endswith(".safetensors") for name in self.stored | set(self.added))
-
-    def _keep_theirs(self, given: str):
-        del self.added[README]
-        if not is_nobodys_words(given):
-            logger.warning(EDITED, self.repo_id, self.repo_id)
+                    del self.added[README]
+                    if not is_nobodys_words(given):
+                        logger.warning(EDITED, self.repo_id, self.repo_id)
+            elif is_nobodys_words(given) or has_same_text(given, theirs):
+                if any(name.endswith(".safetensors") for name in self.stored | self.added.keys()):
+                    self._render_card(Path(folder), given)
 
     def _render_card(self, folder: Path, given: str):
         """The card that `vqdna card` would write, from the files sent and those there before."""
-        facts = {name: self._content(name) for name in _FACTS if name in self.added}
-        before = {name: self._download(name, folder) for name in _FACTS if name in self.stored and name not in facts}
+        facts = {name: self._content(name) for name in FACTS if name in self.added}
+        before = {name: self._download(name, folder) for name in FACTS if name in self.stored and name not in facts}
         try:
             place = folder / "facts"
             place.mkdir()
