@@ -97,6 +97,10 @@ def test_a_card_reads_nothing_from_outside_either(copy, tmp_path, name):
 
 def test_the_base_of_an_adapter_is_checked_too(copy, tmp_path):
     directory = copy("model")
+    (directory / "onnx").mkdir()
+    (directory / "onnx" / "model.onnx").write_text("graph")
+    staged = stage_base(str(directory), tmp_path / "with-onnx")
+    assert Path(staged, "onnx", "model.onnx").read_text() == "graph" and Path(staged, "modeling_vqdna.py").is_file()
     shutil.move(directory / "model.safetensors", tmp_path / "elsewhere.safetensors")
     (directory / "model.safetensors").symlink_to(tmp_path / "elsewhere.safetensors")
     with pytest.raises(ValueError, match="outside of"):

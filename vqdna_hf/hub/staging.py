@@ -274,16 +274,14 @@ def stage_base(base: str, staging: Path) -> str:
         return base  # a repository has its own code
     staging.mkdir(parents=True)
     for name in files_to_publish(Path(base), "model"):
-        _link(Path(base) / name, staging / name)
+        source, target = Path(base) / name, staging / name
+        target.parent.mkdir(exist_ok=True)
+        try:
+            target.symlink_to(source)
+        except OSError:  # Windows lets few users make links
+            shutil.copyfile(source, target)
     write_remote_code(staging)
     return str(staging)
-
-
-def _link(source: Path, target: Path):
-    try:
-        target.symlink_to(source)
-    except OSError:  # Windows lets few users make links
-        shutil.copyfile(source, target)
 
 
 def license_text() -> str:
