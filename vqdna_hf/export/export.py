@@ -43,7 +43,7 @@ from ..modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification, VQDNAPreTrainedModel
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..runs.directories import check_foreign_files, read_directory
-from ..runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
+from ..runs.files import read_record, replacing_directory, restore_directory, write_json
 from ..runs.records import package_versions
 from ..training.finite_weights import check_finite
 from .checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
@@ -112,8 +112,7 @@ def _check_output(output: Path, source: str):
         return
     if not (output / _RECORD).is_file():
         raise ValueError(f"{output} exists and was not written by `vqdna export`. Choose another --output.")
-    record = read_json(output / _RECORD)
-    check_fields(record, {"files": list}, output / _RECORD)
+    record = read_record(output / _RECORD, {"files": list})
     if record.get("source") != source:
         raise ValueError(
             f"{output} holds the export of another directory ({record.get('source')!r} from there, not {source!r}). "

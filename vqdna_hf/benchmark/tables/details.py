@@ -2,9 +2,10 @@
 
 from collections import Counter
 
+from ...cards.scores import metric_words
 from .aggregate import Difference, Summary, mean_difference, paired_difference
 from .layout import NOTHING, Cell, Row, Table, mark_best
-from .scores import Scores, metric_name, mode_text, parts, score_cell, seeds_note, short_name
+from .scores import Scores, mode_text, parts, score_cell, seeds_note, short_name
 
 
 _DIFFERENCES_ACROSS = 4
@@ -31,7 +32,7 @@ def interval_table(scores: Scores) -> Table:
                 score_cell(one.spread("test_clean"), scores.seeds),
                 Cell(str(one.cells[0]["clean_rows"])) if one.spread("test_clean") else Cell(),
             )
-            rows.append(Row(cells, f"{task}: {metric_name(one.metric)}", task))
+            rows.append(Row(cells, f"{task}: {metric_words(one.metric)}", task))
     columns = ("model", "mode", "kind", "seeds", "test", "95 % interval", "clean test rows", "of them")
     notes = (seeds_note(scores.seeds), _INTERVALS)
     return Table("Test scores with intervals", columns, mark_best(rows, (4, 6)), notes, "lll" + "r" * 5)
@@ -129,7 +130,7 @@ def selection_table(scores: Scores) -> Table:
                 Cell(str(max(tried)) if max(tried) else NOTHING),
                 Cell(_chosen_text(one)),
             )
-            rows.append(Row(cells, f"{task}: {metric_name(one.metric)}"))
+            rows.append(Row(cells, f"{task}: {metric_words(one.metric)}"))
     columns = ("model", "mode", "seeds", "dev", "points", "chosen")
     notes = (
         seeds_note(scores.seeds),

@@ -2,10 +2,11 @@
 
 from decimal import Decimal
 
+from ...cards.scores import metric_words
 from ...tasks.published import SECTION, published_note, published_rows, published_table
 from .aggregate import Ranks, Summary, average_ranks
 from .layout import NOTHING, Cell, Row, Table, mark_best
-from .scores import Scores, metric_name, number, score_cell, seeds_note
+from .scores import Scores, number, score_cell, seeds_note
 
 
 _FINE_TUNING = ("full", "lora", "end-to-end")
@@ -50,7 +51,7 @@ def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
     columns = ("model", "tokenizer", "vocabulary", "usage (%)", "tokens per base", "linear probe", "fine-tuning")
     marked = mark_best(rows, (5, 6))
     return Table(
-        f"Tokenization efficiency on {task}: {metric_name(metric)}", columns, marked, tuple(notes), "ll" + "r" * 5
+        f"Tokenization efficiency on {task}: {metric_words(metric)}", columns, marked, tuple(notes), "ll" + "r" * 5
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ...cards.scores import METRICS
+from ...cards.scores import metric_words
 from ...tasks.catalogue import list_tasks
 from ...tasks.published import SECTION, published_note, published_rows, published_table, task_of
 from .aggregate import KINDS, Spread, Summary
@@ -53,11 +53,6 @@ class Scores:
         for one in sorted(self.summaries, key=lambda one: KINDS.index(one.kind)):
             found.setdefault(one.row, {})[one.task] = one
         return found
-
-
-def metric_name(metric: str) -> str:
-    """`mcc` -> `MCC`."""
-    return METRICS.get(metric, (metric, metric))[1]
 
 
 def short_name(task: str) -> str:
@@ -131,7 +126,7 @@ def _in_parts(scores: Scores, tasks: list[str], title: str) -> list[Table]:
 def _score_table(scores: Scores, tasks: list[str], averaged: list[str], title: str) -> Table:
     """`averaged`: the tasks that a last column averages, if any."""
     metrics = {one.task: one.metric for one in scores.summaries}
-    names = {task: metric_name(metrics[task]) for task in tasks}
+    names = {task: metric_words(metrics[task]) for task in tasks}
     same = len(set(names.values())) == 1
     has_clean = any(one.spread("test_clean") for one in scores.of_tasks(tuple(tasks)).summaries)
     columns = ["model", *(["mode"] if scores.shows_modes else []), *(["test rows"] if has_clean else [])]
