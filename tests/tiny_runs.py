@@ -90,7 +90,7 @@ def stop_after(monkeypatch, step: int, trainer_class: type):
 
 
 def write_checkpoint(output: Path, step: int, best: str | None = None) -> Path:
-    """A checkpoint with every file that a run goes on from, and next to nothing in them."""
+    """A checkpoint with every file that a run resumes from, and next to nothing in them."""
     place = output / f"checkpoint-{step}"
     place.mkdir(parents=True)
     save_file({"weight": np.zeros(4, dtype=np.float32)}, place / "model.safetensors")

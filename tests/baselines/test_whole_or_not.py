@@ -1,4 +1,4 @@
-"""Full disks and kills while a tokenizer or a probe is written: what is there is whole, and a next run begins anew."""
+"""Full disks and kills while a tokenizer or a probe is written: what is there is whole; a run starts from scratch."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A benchmark that is killed while a result is being written goes on, and ends like one that was not."""
+"""A benchmark that is killed while a result is being written resumes, and ends like one that was not."""
 
 import json
 import shutil

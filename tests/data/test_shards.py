@@ -172,7 +172,7 @@ def test_another_shard_in_a_shards_place_is_refused(genomes, tmp_path):
         shutil.copy(tmp_path / f"{other}.parquet", shard)
         with pytest.raises(CorpusError, match="shard-00001.parquet"):
             Corpus.load(tmp_path / "own")
-        # in a run that goes on, too, where there are no records yet
+        # in a resumed run, too, where there are no records yet
         manifest = json.loads((tmp_path / "own" / "corpus.json").read_text())
         (tmp_path / "own" / "corpus.json").write_text(json.dumps(manifest | {"complete": False, "digests": {}}))
         write(genomes, tmp_path / "own")

@@ -14,7 +14,7 @@ from vqdna_hf.modeling.encoding_vqdna import PackedEncoder, pack_pieces, runs_in
 from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
-# what a configuration may vary: kinds, sizes of kernels and layers, taps, one layer, latents as wide as the network
+# what a configuration may vary: kinds, sizes of kernels, layers, quantized ones, one, latents as wide as the network
 CONFIGS = {
     "tiny": {},
     "one layer": {"quantizer": "vq", "codebook_sizes": [16], "num_hidden_layers": 1, "stem_kernel_size": 1},

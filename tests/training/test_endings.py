@@ -1,4 +1,4 @@
-"""A run that is killed anywhere in its ending goes on with `--resume` and ends like one that was not."""
+"""A run that is killed anywhere in its ending resumes with `--resume` and ends like one that was not."""
 
 import json
 import os

@@ -277,7 +277,7 @@ def test_other_problem_types(tmp_path, model_dir, mode, label_of, metric, scores
     assert all(-1 <= value <= 1 for value in results["test"].values())
 
 
-# repeating and going on
+# repeating and resuming
 
 
 def test_a_seed_decides_the_run(tmp_path, task_dir, model_dir):

@@ -100,6 +100,23 @@ def test_which_models_are_others(letters, model_dir, tokenizer_dir):
     assert not is_other_model("./runs/model") and not is_other_model("/runs/model") and not is_other_model("model")
 
 
+def test_both_strands_of_a_model_that_gives_tuples(letters, task_dir, tmp_path):
+    model = TokenEncoderForMaskedLM.from_pretrained(letters)
+    model.config.return_dict = False
+    model.save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(letters).save_pretrained(tmp_path / "model")
+    found = finetune(arguments(task_dir, tmp_path / "model", tmp_path / "output", strand_average=True, epochs=1))
+    assert set(found["test"]) == {"mcc", "f1", "accuracy"}
+
+
+def test_a_vqdna_model_of_the_hub_is_one_of_a_directory(model_dir, task_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("vqdna_hf.training.finetune.is_other_model", lambda source: True)  # whose name tells nothing
+    output = tmp_path / "output"
+    found = finetune(arguments(task_dir, model_dir, output, mode="lora", epochs=1))
+    assert found["fingerprint"] == json.loads((output / "run.json").read_text())["fingerprint"]
+    assert (output / "adapter_config.json").is_file() and (output / "README.md").is_file()
+
+
 # sequences as token ids
 
 

@@ -200,7 +200,7 @@ def test_masked_lm_scores_are_those_of_the_labelled_codes(sizes, tmp_path):
 
 
 class FixedMasks:
-    """Hides the same positions of a sequence at every pass."""
+    """Masks the same positions of a sequence at every pass."""
 
     def __init__(self, collator):
         self.collator = collator

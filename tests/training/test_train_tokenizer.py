@@ -30,7 +30,7 @@ class Logs:
 
 
 def run_in_two_parts(monkeypatch, arguments, step: int) -> dict:
-    """Stop a run at `step`, then go on with it."""
+    """Stop a run at `step`, then resume it."""
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         stop_after(patch, step, VQDNACodecTrainer)
         train_tokenizer(arguments)
@@ -149,7 +149,7 @@ def test_codebooks_move_once_per_optimizer_step(tmp_path, genome_fasta):
     assert {int(value) for name, value in weights(output).items() if name.endswith("num_updates")} == {2}
 
 
-# stopping and going on
+# stopping and resuming
 
 
 def test_a_resumed_run_gives_the_same_bits(monkeypatch, tmp_path, genome_fasta):

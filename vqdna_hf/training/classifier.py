@@ -52,8 +52,8 @@ def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **opti
         options: fields of the configuration; `dtype`, `revision` and `trust_remote_code`.
 
     Raises:
-        ValueError: a dropout is asked for that the head cannot have; weights that are not finite; a VQDNA model and a
-            tokenizer of different vocabularies.
+        ValueError: a dropout is asked for that the head cannot have; weights that are not finite, or of another shape
+            than the configuration says; a VQDNA model and a tokenizer of different vocabularies.
     """
     # an adapter records this path, and should find its model from any working directory
     source = str(Path(source).resolve()) if Path(source).is_dir() else source
@@ -72,6 +72,7 @@ def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **opti
         model, report = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, ignore_mismatched_sizes=True, output_loading_info=True, **weights, **code
         )
+    _check_shapes(model, source, report["mismatched_keys"])
     _check_dropout(model, arguments)
     check_finite(model, source)
     if isinstance(model, VQDNAForSequenceClassification):
@@ -79,6 +80,16 @@ def load_classifier(source: str, tokenizer, arguments: FinetuneArguments, **opti
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def _check_shapes(model, source: str, mismatched):
+    """Refuse a network whose weights do not fit; a head of another task is replaced."""
+    wrong = sorted(key for key, *_ in mismatched if key.startswith(f"{model.base_model_prefix}."))
+    if wrong:
+        raise ValueError(
+            f"{source} holds weights of other shapes than its config.json says ({wrong[0]}): the two are of different "
+            "models. Copy both again."
+        )
 
 
 def _check_vqdna(model: VQDNAForSequenceClassification, tokenizer, source: str, missing):

@@ -101,8 +101,8 @@ class ClassifierTrainer(TimedTrainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         config = self.accelerator.unwrap_model(model).config
         with _one_strand(config):
-            logits, others = (model(**strand).logits for strand in ({name: inputs[name] for name in other}, other))
-        logits = (logits + others) / 2
+            outputs = [model(**strand) for strand in ({name: inputs[name] for name in other}, other)]
+        logits = sum(one["logits"] if isinstance(one, dict) else one[0] for one in outputs) / 2
         loss = ForSequenceClassificationLoss(inputs["labels"], logits, config)
         return (loss, SequenceClassifierOutput(loss, logits)) if return_outputs else loss
 

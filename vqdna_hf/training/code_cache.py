@@ -126,8 +126,8 @@ def _read(path: Path, header: dict[str, str], sequences: list[np.ndarray]) -> li
             for number in range(reader.num_record_batches):
                 batch = reader.get_batch(number)
                 batch.validate(full=True)
-                ids, places = batch.column(0).values.to_numpy(), batch.column(0).offsets.to_numpy()
-                rows.extend(ids[start:end] for start, end in zip(places[:-1], places[1:]))
+                ids, offsets = batch.column(0).values.to_numpy(), batch.column(0).offsets.to_numpy()
+                rows.extend(ids[start:end] for start, end in zip(offsets[:-1], offsets[1:]))
                 checksums.extend(batch.column(1).to_pylist())
         whole = [len(row) for row in rows] == [len(ids) + 2 for ids in sequences]
         if not whole or any(zlib.crc32(row) != checksum for row, checksum in zip(rows, checksums)):

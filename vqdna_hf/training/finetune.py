@@ -81,6 +81,7 @@ def finetune(arguments: FinetuneArguments) -> dict:
     metric = choose_metric(arguments, info)
     checkpoint = find_checkpoint(output, arguments.resume, "results.json")
     tokenizer = _load_tokenizer(arguments, learned)
+    learned = isinstance(tokenizer, VQDNATokenizer)  # which a repository of the Hub may hold, too
     cuts: list[Cut] = []
     sequences, labels = cut_splits(arguments, splits, cuts)
     model = _load_model(arguments, info, tokenizer, sequences)

@@ -20,9 +20,9 @@ def learned_positions(model: nn.Module) -> int | None:
 
 def limit_tokenizer(tokenizer, model: nn.Module):
     """Let a tokenizer cut where the learned positions of its model end, if it does not cut before."""
-    places = learned_positions(model)
-    if places is not None and places < tokenizer.model_max_length:
-        tokenizer.model_max_length = places
+    positions = learned_positions(model)
+    if positions is not None and positions < tokenizer.model_max_length:
+        tokenizer.model_max_length = positions
 
 
 def check_positions(model: nn.Module, lengths: dict[str, int]):
@@ -34,12 +34,12 @@ def check_positions(model: nn.Module, lengths: dict[str, int]):
     Raises:
         ValueError: names the split and both lengths.
     """
-    places = learned_positions(model)
+    positions = learned_positions(model)
     for split, longest in lengths.items():
-        if places is not None and longest + 2 > places:
-            remedy = f"give --max-length {places - 2}" if split == "train" else "cut the sequences of the file"
+        if positions is not None and longest + 2 > positions:
+            remedy = f"give --max-length {positions - 2}" if split == "train" else "cut the sequences of the file"
             raise ValueError(
                 f"The longest of the {SPLIT_WORDS[split]} has {longest:,} bases, but this encoder has learned "
-                f"positions for {places - 2:,} between [CLS] and [SEP]: {remedy}, or take an encoder with rotary "
+                f"positions for {positions - 2:,} between [CLS] and [SEP]: {remedy}, or take an encoder with rotary "
                 "positions (presets `paper` and `small`)."
             )

@@ -1,5 +1,7 @@
 """A model with a new head for a task, whatever its architecture, and what the benchmark says of its size."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,9 +33,11 @@ def build_classifier(prepared: PreparedModel, task: TaskData, arguments: Finetun
         config = OneHotCNNConfig.from_tokenizer(prepared.tokenizer, **shared, **head)
         return OneHotCNNForSequenceClassification(config)
     options = {}
-    if prepared.entry.path is not None and not prepared.is_vqdna:
+    if prepared.entry.path is not None:
         options = {"revision": prepared.entry.revision, "trust_remote_code": prepared.entry.trust_remote_code}
-    model = load_classifier(prepared.source, prepared.tokenizer, arguments, **shared, **options)
+    # a trainer gives the model both strands; by itself, as where its FLOPs are counted, it reads one
+    one_strand = replace(arguments, strand_average=False)
+    model = load_classifier(prepared.source, prepared.tokenizer, one_strand, **shared, **options)
     return add_adapters(model, arguments) if arguments.mode == "lora" else model
 
 
@@ -60,8 +64,8 @@ def count_flops(model, prepared: PreparedModel) -> dict:
     random = torch.Generator().manual_seed(0)
     bases = ids_to_bases(torch.randint(0, 4, (LENGTH,), generator=random).numpy())
     ids = prepared.tokenizer(bases, return_tensors="pt")["input_ids"]
-    places = getattr(model.config, "max_position_embeddings", None) or ids.shape[1]
-    if ids.shape[1] > places > 0:  # longer than the model reads, which on some devices is found out too late
+    positions = getattr(model.config, "max_position_embeddings", None) or ids.shape[1]
+    if ids.shape[1] > positions > 0:  # longer than the model reads, which on some devices is found out too late
         return {"encoder": None, "tokenizer": tokenizer, "length": LENGTH}
     implementation = getattr(model.config, "_attn_implementation", None)
     try:
