@@ -1,5 +1,6 @@
 """Directories to publish, and a Hub to publish them to."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def directories(tmp_path_factory) -> Path:
     (root / "adapter" / "README.md").unlink()
     VQDNATokenizer.from_pretrained(root / "model").save_pretrained(root / "adapter")
     return root
+
+
+@pytest.fixture
+def copy(directories, tmp_path):
+    """Copies of the shared directories, to be damaged."""
+    return lambda name: Path(shutil.copytree(directories / name, tmp_path / "here" / name))
 
 
 @pytest.fixture(scope="session")

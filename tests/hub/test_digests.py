@@ -20,9 +20,9 @@ KINDS = {"newer": "model"}
 
 
 @pytest.fixture(params=RECORDS)
-def finished(request, directories, tmp_path) -> Path:
+def finished(request, copy) -> Path:
     """A directory with the digests that a run records."""
-    directory = Path(shutil.copytree(directories / request.param, tmp_path / request.param))
+    directory = copy(request.param)
     (directory / RECORDS[request.param]).write_text(json.dumps(with_digests({"made": "here"}, directory)))
     return directory
 
@@ -89,8 +89,8 @@ def test_digests_of_another_kind_are_refused(finished):
         check_digests(finished)
 
 
-def test_the_card_command_checks_and_renews(directories, tmp_path, capsys):
-    directory = Path(shutil.copytree(directories / "model", tmp_path / "model"))
+def test_the_card_command_checks_and_renews(copy, capsys):
+    directory = copy("model")
     assert main(["card", str(directory), "--renew-digests"]) == 2
     assert "has no record of a run" in capsys.readouterr().err
     record = {"corpus": {"window": 32}}
@@ -104,8 +104,8 @@ def test_the_card_command_checks_and_renews(directories, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("part", ["vqdna.codec.encoder", "vqdna.codec.decoder", "vqdna.encoder"])
-def test_weights_that_are_not_finite_do_not_pass(directories, tmp_path, part):
-    directory = Path(shutil.copytree(directories / "model", tmp_path / "model"))
+def test_weights_that_are_not_finite_do_not_pass(copy, part):
+    directory = copy("model")
     tensors = load_file(directory / "model.safetensors")
     name = next(name for name in tensors if name.startswith(part) and tensors[name].numel() > 1)
     tensors[name].flatten()[1] = torch.inf

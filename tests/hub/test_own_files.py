@@ -14,14 +14,6 @@ from vqdna_hf.hub.staging import files_to_publish, stage, stage_base
 from vqdna_hf.runs.directories import check_inside
 
 
-@pytest.fixture
-def copy(directories, tmp_path):
-    def copied(name: str) -> Path:
-        return Path(shutil.copytree(directories / name, tmp_path / "here" / name))
-
-    return copied
-
-
 def refused(directory: Path, **options) -> str:
     """Publish what must be refused; the message."""
     with pytest.raises(ValueError) as error:

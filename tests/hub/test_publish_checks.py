@@ -31,16 +31,6 @@ def refused(directory: Path, repo_id: str = "me/model", **options) -> str:
     return str(error.value)
 
 
-@pytest.fixture
-def copy(directories, tmp_path):
-    """Copies of the shared directories, to be damaged."""
-
-    def copied(name: str) -> Path:
-        return Path(shutil.copytree(directories / name, tmp_path / name))
-
-    return copied
-
-
 def edit(path: Path, **changes):
     """Change fields of a JSON file; None removes one."""
     values = json.loads(path.read_text()) | changes

@@ -1,7 +1,6 @@
 """Records that lack what a card reads, or hold something else there: refused, naming the file and the field."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -124,8 +123,8 @@ def test_another_kind_of_value_is_named(directory, field, value, words):
     assert words in str(error.value)
 
 
-def test_publish_names_the_file_of_the_directory(directories, tmp_path, capsys):
-    directory = Path(shutil.copytree(directories / "model", tmp_path / "model"))
+def test_publish_names_the_file_of_the_directory(copy, capsys):
+    directory = copy("model")
     (directory / "results.json").write_text(json.dumps(changed(RESULT, "metric", GONE)))
     assert main(["publish", str(directory), "me/model", "--dry-run"]) == 2
     assert f"{directory / 'results.json'} has no metric" in capsys.readouterr().err

@@ -232,8 +232,8 @@ def _run_networks(task: DemoTask, controls: dict[str, Path], arguments, output: 
         )
         found = read_json(results / "results.json")
         scores = {split: found[split][found["metric"]] for split in ("dev", "test")}
-        rows.append({"task": task.name, "model": model, "trained": trained, "metric": found["metric"], **scores})
-        rows[-1]["seconds"] = found["seconds"]
+        row = {"task": task.name, "model": model, "trained": trained, "metric": found["metric"]}
+        rows.append({**row, **scores, "seconds": found["seconds"]})
     return rows
 
 

@@ -158,10 +158,8 @@ def _is_edited(api: HfApi, repo_id: str, revision: str, ours: Path) -> bool:
 
 def _operations(staging: Path, stored: set[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
     files = _files(staging)
-    gone = sorted(stored - set(files))
-    stale = [name for name in gone if any(fnmatch(name, pattern) for pattern in _REPLACED)]
-    added = [CommitOperationAdd(name, path) for name, path in files.items()]
-    return added + [CommitOperationDelete(name) for name in stale]
+    stale = [name for name in sorted(stored - set(files)) if any(fnmatch(name, pattern) for pattern in _REPLACED)]
+    return [*map(CommitOperationAdd, files, files.values()), *map(CommitOperationDelete, stale)]
 
 
 def _files(staging: Path) -> dict[str, Path]:
