@@ -64,7 +64,7 @@ def bases_to_ids(sequence: str | bytes, where: str = "the sequence", offset: int
     """
     # subtle: one byte a character ("?" for any beyond Latin-1), so that positions hold whatever the wrong character
     letters = sequence if isinstance(sequence, bytes) else sequence.encode("latin-1", errors="replace")
-    ids = _TABLE[np.frombuffer(letters, dtype=np.uint8)]
+    ids = _TABLE.take(np.frombuffer(letters, dtype=np.uint8))
     bad = np.flatnonzero(ids == _INVALID)
     if bad.size:
         position = int(bad[0])

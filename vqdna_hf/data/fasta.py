@@ -118,8 +118,19 @@ def _chunks(content: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _readable(chunk: bytearray) -> bytes:
-    """A chunk as UTF-8, with a mark for what is none: only headers and bases need be ASCII, and comments not."""
-    return bytes(chunk) if chunk.isascii() else chunk.decode("utf-8", errors="replace").encode("utf-8")
+    """A chunk as UTF-8, with a mark for what is none: only headers and bases need be ASCII, and comments not.
+
+    Lines of bases become one line a record: dnaio joins them as well, at a fraction of the speed.
+    """
+    chunk = bytes(chunk) if chunk.isascii() else chunk.decode("utf-8", errors="replace").encode("utf-8")
+    records = chunk.split(b"\n>")
+    for number, record in enumerate(records):
+        first, end, lines = record.partition(b"\n")
+        letters = lines.replace(b"\n", b"")
+        # dnaio gets other lines as they are, such as comments, and those before a file's first record, which it counts
+        if letters.isalnum() and (number or first.isalnum()):
+            records[number] = first + end + letters
+    return b"\n>".join(records)
 
 
 def _name(header: str, before: str | None, seen: set[str], source: object) -> str:
