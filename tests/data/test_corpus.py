@@ -226,7 +226,7 @@ def test_what_is_no_whole_corpus_is_not_loaded(genomes, tmp_path):
         Corpus.load(tmp_path)
     write(genomes, tmp_path)
     (tmp_path / "train" / "shard-00001.parquet").unlink()
-    with pytest.raises(CorpusError, match="lacks .*shard-00001.parquet"):
+    with pytest.raises(CorpusError, match="shard-00001.parquet is not there"):
         Corpus.load(tmp_path)
     (tmp_path / "corpus.json").write_text('{"version": 99}')
     with pytest.raises(CorpusError, match="version 99, but 1 is needed"):

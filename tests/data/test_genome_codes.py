@@ -278,7 +278,7 @@ def test_what_cannot_be_used_leaves_nothing_behind(fasta, tmp_path, tokenizer):
 def test_incomplete_copies_are_refused(fasta, tmp_path, tokenizer):
     write(fasta, tmp_path / "out", tokenizer)
     (tmp_path / "out" / "shard-00001.parquet").unlink()
-    with pytest.raises(GenomeCodesError, match="lacks shard-00001.parquet"):
+    with pytest.raises(GenomeCodesError, match="shard-00001.parquet is not there"):
         GenomeCodes.load(tmp_path / "out")
     manifest = tmp_path / "out" / "genome.json"
     manifest.write_text(manifest.read_text().replace('"version": 1', '"version": 99'))

@@ -342,6 +342,7 @@ def test_codes_of_before_there_were_records_are_read(tmp_path):
     shutil.copy(OLD / "genome" / "shard-00000.parquet", tmp_path / "genome" / "shard-00001.parquet")
     with pytest.raises(GenomeCodesError, match="shard-00001.parquet has 1 rows, but 2 are recorded"):
         GenomeCodes.load(tmp_path / "genome").codes("two")
+    shutil.copytree(OLD / "genome", tmp_path / "genome", dirs_exist_ok=True)
     shutil.copy(OLD / "genome" / "shard-00000.parquet", tmp_path / "genome" / "shard-00002.parquet")
     with pytest.raises(GenomeCodesError, match="shard-00002.parquet begins at one:0, where two:40"):
         GenomeCodes.load(tmp_path / "genome").codes("two", 40, 42)

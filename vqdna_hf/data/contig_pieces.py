@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .fasta import FastaError, FastaStream
-from .genome_bases import file_labels
+from .genome_bases import contig_names, file_labels
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,21 @@ def measure_contigs(paths: list[Path], progress: bool = True) -> dict[str, int]:
     Raises:
         FastaError: as `FastaStream`.
     """
-    files = []
+    lengths = {}
     total = sum(path.stat().st_size for path in paths if path.is_file())
     with tqdm(total=total, desc="Checking FASTA", unit="B", unit_scale=True, disable=not progress) as bar:
-        for path in paths:
-            stream, lengths, shown = FastaStream(path, block_length=1 << 20), {}, 0
+        for path, label in zip(paths, file_labels(paths)):
+            stream, shown = FastaStream(path, block_length=1 << 20), 0
             for contig, start, ids in stream:
-                lengths[contig] = start + ids.size
+                lengths[label, contig] = start + ids.size
                 bar.update(stream.consumed - shown)
                 shown = stream.consumed
             bar.update(stream.size - shown)
-            files.append(lengths)
-    counts, contigs = Counter(name for lengths in files for name in lengths), {}
-    for label, lengths in zip(file_labels(paths), files):
-        for name, length in lengths.items():
-            unique = name if counts[name] == 1 else f"{label}:{name}"
-            if unique in contigs:
-                raise FastaError(f"Two contigs would be called {unique!r}: rename one, or one of the files.")
-            contigs[unique] = length
-    return contigs
+    names = contig_names(lengths)
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise FastaError(f"Two contigs would be called {name!r}: rename one, or one of the files.")
+    return dict(zip(names, lengths.values()))
 
 
 def stream_contigs(

@@ -19,11 +19,7 @@ import pyarrow.parquet as pq
 from datasets.exceptions import DatasetGenerationError
 
 from ..runs.files import check_fields, read_json
-from .shards import (
-    check_records,
-    complaint,
-    known_record,
-)
+from .shards import check_records, complaint, known_record, shard_path
 
 
 MANIFEST = "corpus.json"
@@ -48,21 +44,19 @@ def read_corpus_manifest(path: Path) -> dict:
 
 def check_corpus_manifest(path: Path, manifest: dict):
     """Make sure that the manifest of a finished corpus has what is read of it."""
-    check_fields(manifest, {"window": int, "fingerprint": (str, type(None)), "splits": dict}, path, CorpusError)
-    for split, counts in manifest["splits"].items():
-        if split not in SPLITS or not isinstance(counts, dict):
-            raise CorpusError(f"{path}: splits has {split}: {str(counts)[:100]}. Write the corpus again, elsewhere.")
-        check_fields(counts, {"windows": int, "bases": int, "shards": int}, f"{path}, {split}", CorpusError)
-    check_records(
-        manifest,
-        {split: counts["shards"] for split, counts in manifest["splits"].items()},
-        lambda reason: CorpusError(f"{path}: {reason}. Write the corpus again, elsewhere."),
-    )
+    splits = {"*": {"windows": int, "bases": int, "shards": int}}
+    check_fields(manifest, {"window": int, "fingerprint": (str, type(None)), "splits": splits}, path, CorpusError)
+    for split in manifest["splits"]:
+        if split not in SPLITS:
+            raise CorpusError(f"{path}: splits has {split[:100]}. Write the corpus again, elsewhere.")
+    counts = {split: counts["shards"] for split, counts in manifest["splits"].items()}
+    check_records(manifest, counts, path, CorpusError)
 
 
-def corpus_shard(directory: Path, number: int) -> Path:
-    """Where shard `number` of a split is, whose directory this is."""
-    return directory / f"shard-{number:05d}.parquet"
+def corpus_shards(directory: Path, manifest: dict, split: str) -> list[tuple[Path, None, dict | None]]:
+    """The shards of a split, as `complaint` takes them; how many windows each has is known by its record alone."""
+    numbers = range(manifest["splits"][split]["shards"])
+    return [(shard_path(directory / split, n), None, known_record(manifest, split, n)) for n in numbers]
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class Corpus:
                 "split has windows of what `vqdna tokenize` held out (--eval-contigs, --eval-fraction)."
             )
         self._check_shards(name, whole=True)
-        files = [str(path) for path in self._shards(name)]
+        files = [str(path) for path, *_ in corpus_shards(self.directory, self.manifest, name)]
         try:
             return datasets.load_dataset("parquet", data_files={name: files}, split=name)
         except (pa.ArrowException, DatasetGenerationError) as error:
@@ -158,18 +152,12 @@ class Corpus:
                 f"{fingerprint}. Use the tokenizer it was made with, or write a new corpus."
             )
 
-    def _shards(self, split: str) -> list[Path]:
-        return [corpus_shard(self.directory / split, n) for n in range(self.manifest["splits"][split]["shards"])]
-
     def _check_shards(self, split: str, whole: bool = False) -> None:
-        rows = 0
-        for number, path in enumerate(self._shards(split)):
-            record = known_record(self.manifest, split, number)
-            if not path.is_file():
-                raise CorpusError(f"The corpus in {self.directory} lacks {path}. {_AGAIN}")
-            if found := complaint(path, None, record, whole):
+        shards = corpus_shards(self.directory, self.manifest, split)
+        for path, rows, record in shards:
+            if found := complaint(path, rows, record, whole):
                 raise CorpusError(f"{path} {found}. {_AGAIN}")
-            rows += pq.read_metadata(path).num_rows if record is None else record["rows"]
+        rows = sum(record["rows"] if record else pq.read_metadata(path).num_rows for path, _, record in shards)
         if rows != self.manifest["splits"][split]["windows"]:
             raise CorpusError(
                 f"The split {split} of {self.directory} has {rows} windows, but "

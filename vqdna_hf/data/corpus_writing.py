@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..runs.files import replacing, write_json
 from .code_workers import CodeWorkers
-from .corpus import MANIFEST, VERSION, Corpus, CorpusError, check_corpus_manifest, corpus_shard, read_corpus_manifest
+from .corpus import MANIFEST, VERSION, Corpus, CorpusError, check_corpus_manifest, corpus_shards, read_corpus_manifest
 from .genome_bases import GenomeBases
 from .manifests import begun_manifest, wait_until
 from .shards import (
@@ -29,6 +29,7 @@ from .shards import (
     is_whole,
     known_record,
     shard_identity,
+    shard_path,
     shard_record,
 )
 from .windows import check_windows, iter_windows
@@ -125,8 +126,8 @@ def write_corpus(
         wait_until(lambda: read_corpus_manifest(output / MANIFEST).get("complete"))
     else:
         manifest[RECORDS] = {
-            split: [shard_record(corpus_shard(output / split, number)) for number in range(counts["shards"])]
-            for split, counts in manifest["splits"].items()
+            split: [shard_record(path) for path, *_ in corpus_shards(output, manifest, split)]
+            for split in manifest["splits"]
         }
         write_json(output / MANIFEST, manifest | {"complete": True})
     return Corpus.load(output)
@@ -163,10 +164,9 @@ def _is_there(output: Path) -> bool:
 def _complaints(output: Path, manifest: dict) -> Iterator[str]:
     """What is wrong with the shards of a finished corpus, one after the other."""
     check_corpus_manifest(output / MANIFEST, manifest)
-    for split, counts in manifest["splits"].items():
-        for number in range(counts["shards"]):
-            path = corpus_shard(output / split, number)
-            if found := complaint(path, None, known_record(manifest, split, number), whole=True):
+    for split in manifest["splits"]:
+        for path, rows, record in corpus_shards(output, manifest, split):
+            if found := complaint(path, rows, record, whole=True):
                 yield f"{path} {found}"
 
 
@@ -220,7 +220,7 @@ def _write_split(
     directory.mkdir(exist_ok=True)
     counts, others = {"windows": 0, "bases": 0, "shards": 0}, []
     for number, shard in enumerate(shards):
-        path, identity = corpus_shard(directory, number), shard_identity(found, _SETTINGS, directory.name, number)
+        path, identity = shard_path(directory, number), shard_identity(found, _SETTINGS, directory.name, number)
         bases = sum(ids.size for *_, ids in shard)
         # what was begun before shards had an identity is known by its rows alone
         known = (identity if RECORDS in found else None, known_record(found, directory.name, number))
@@ -245,7 +245,7 @@ def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar
         "contig": pa.array(contigs, pa.string()),
         "start": pa.array(starts, pa.int64()),
         "end": pa.array(ends, pa.int64()),
-        "bases": _to_lists(bases),
+        "bases": pa.array(bases, pa.list_(pa.uint8())),
     }
     if encode is None:
         bar.update(sum(ids.size for ids in bases))
@@ -255,7 +255,7 @@ def _write_shard(shard: list[tuple], path: Path, encode: CodeWorkers | None, bar
         for chunk, encoded in encode.map(encode_windows, chunks):
             codes += _checked(encoded, chunk, shard[len(codes) : len(codes) + len(chunk)])
             bar.update(sum(ids.size for ids in chunk))
-        columns["codes"] = _to_lists(codes)
+        columns["codes"] = pa.array(codes, pa.list_(pa.int64()))
     table = pa.table(columns, metadata=identity_metadata(identity))
     with replacing(path) as partial:
         pq.write_table(table, partial, **PARQUET_OPTIONS)
@@ -277,8 +277,3 @@ def _checked(encoded: list, chunk: list[np.ndarray], windows: list[tuple]) -> li
                 f"one per base, ({end - start},), is needed. Are special tokens among them?"
             )
     return codes
-
-
-def _to_lists(arrays: list[np.ndarray]) -> pa.ListArray:
-    offsets = np.concatenate([[0], np.cumsum([array.size for array in arrays])]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(arrays)))

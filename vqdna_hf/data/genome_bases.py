@@ -8,6 +8,7 @@ All coordinates are 0-based and half-open.
 import difflib
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def file_labels(paths: list[Path]) -> list[str]:
         stems.append(stem)
     counts = Counter(stems)
     return [stem if counts[stem] == 1 else str(path) for stem, path in zip(stems, paths)]
+
+
+def contig_names(names: Collection[tuple[str, str]]) -> list[str]:
+    """Names for contigs, given as file and name: `"chr1"`, or `"hg38:chr1"` for a name that comes twice."""
+    counts = Counter(name for _, name in names)
+    return [name if counts[name] == 1 else f"{label}:{name}" for label, name in names]
+
+
+def similar_contigs(name: str, names: Collection[str]) -> str:
+    """The names most like one that is not there, for a message; some of them where none is alike."""
+    near = [known for known in names if known.endswith(f":{name}")]
+    return ", ".join(near or difflib.get_close_matches(str(name), names, cutoff=0.5) or list(names)[:5])
 
 
 class GenomeBases:
@@ -79,12 +92,10 @@ class GenomeBases:
                     lengths.append(ids.size)
                     bar.update(ids.size)
                 inputs.append({"file": path.name, "bases": len(buffer) - before})
-        counts = Counter(name for _, name in names)
         bases = np.frombuffer(buffer, dtype=np.uint8)
         bases.flags.writeable = False
         lengths = np.array(lengths, dtype=np.int64)
-        unique = [name if counts[name] == 1 else f"{label}:{name}" for label, name in names]
-        return cls(bases, unique, np.cumsum(lengths) - lengths, lengths, inputs)
+        return cls(bases, contig_names(names), np.cumsum(lengths) - lengths, lengths, inputs)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -138,9 +149,8 @@ class GenomeBases:
         held_out = np.zeros(len(self), dtype=bool)
         for name in eval_contigs:
             if name not in index:
-                near = [known for known in self.names if known.endswith(f":{name}")]
-                near = near or difflib.get_close_matches(name, self.names) or self.names[:5]
-                raise ValueError(f"There is no contig {name!r} among the {len(self)}. Similar: {', '.join(near)}.")
+                near = similar_contigs(name, self.names)
+                raise ValueError(f"There is no contig {name!r} among the {len(self)}. Similar: {near}.")
             held_out[index[name]] = True
         if held_out.all():
             raise ValueError(f"All {len(self)} contigs are held out; nothing is left to train on. Name fewer.")

@@ -11,7 +11,6 @@ whatever the pieces; each level is a column of the smallest unsigned integers th
 All coordinates are 0-based and half-open.
 """
 
-import difflib
 from collections.abc import Iterator
 from operator import index
 from os import PathLike
@@ -27,7 +26,8 @@ from vqdna_hf.modeling.nucleotides_vqdna import UNKNOWN_ID
 from vqdna_hf.modeling.tokenization_vqdna import CodeVocabulary
 
 from ..runs.files import check_fields, read_json
-from .shards import check_records, complaint, known_record, open_shard
+from .genome_bases import similar_contigs
+from .shards import check_records, complaint, known_record, open_shard, shard_path
 
 
 MANIFEST = "genome.json"
@@ -43,11 +43,6 @@ _MAX_OPEN = 16
 
 class GenomeCodesError(ValueError):
     """Genome codes that are missing, unfinished or not the ones asked for, or an interval that is not among them."""
-
-
-def shard_path(directory: Path, number: int) -> Path:
-    """Where shard `number` is."""
-    return directory / f"shard-{number:05d}.parquet"
 
 
 def genome_manifest(directory: Path) -> dict:
@@ -70,24 +65,14 @@ def check_manifest(path: Path, manifest: dict):
     Raises:
         GenomeCodesError: names what it lacks.
     """
-    kinds = {"fingerprint": str, "codebook_sizes": list, "piece_length": int, "contigs": dict, "shards": list}
-    check_fields(manifest, kinds, path, GenomeCodesError)
-    for name, values in (("codebook_sizes", manifest["codebook_sizes"]), ("contigs", manifest["contigs"].values())):
-        if not values or any(type(value) is not int or value < 1 for value in values):
+    shape = {"fingerprint": str, "codebook_sizes": [int], "piece_length": int, "contigs": {"*": int}}
+    shape["shards"] = [{"rows": int, "bases": int, "row_groups": int}]
+    check_fields(manifest, shape, path, GenomeCodesError)
+    counts = {"contigs": manifest["contigs"].values(), "piece_length": [manifest["piece_length"]]}
+    for name, values in (counts | {"codebook_sizes": manifest["codebook_sizes"]}).items():
+        if min(values, default=0) < 1:
             raise GenomeCodesError(f"{path}: {name} holds something other than positive whole numbers. {_AGAIN}")
-    if manifest["piece_length"] < 1:
-        raise GenomeCodesError(
-            f"{path}: piece_length is {manifest['piece_length']}, but at least 1 is needed. {_AGAIN}"
-        )
-    for shard in manifest["shards"]:
-        if not isinstance(shard, dict):
-            raise GenomeCodesError(f"{path}: shards has {str(shard)[:100]}, but takes objects. {_AGAIN}")
-        check_fields(shard, {"rows": int, "bases": int, "row_groups": int}, path, GenomeCodesError)
-    check_records(
-        manifest,
-        {SPLIT: len(manifest["shards"])},
-        lambda reason: GenomeCodesError(f"{path}: {reason}. {_AGAIN}"),
-    )
+    check_records(manifest, {SPLIT: len(manifest["shards"])}, path, GenomeCodesError)
 
 
 class GenomeCodes:
@@ -137,33 +122,29 @@ class GenomeCodes:
             )
         check_manifest(directory / MANIFEST, manifest)
         genome = cls(directory, manifest)
-        genome._check_shards(sizes_only=True)
+        genome._check_shards(whole=False)
         return genome
 
     def verify(self) -> None:
         """Read every shard as a whole and compare it with what the manifest records of it.
 
-        `load` compares sizes; a shard that is opened has its footer compared, and a page that is read its checksum.
+        `load` compares sizes and footers; a page that is read has its checksum compared.
         Codes that were written before there were records and checksums have only their rows to compare.
 
         Raises:
             GenomeCodesError: names the first shard that is not the one that was written.
         """
-        self._check_shards()
+        self._check_shards(whole=True)
 
-    def _check_shards(self, sizes_only: bool = False):
-        for number, shard in enumerate(self.manifest["shards"]):
-            path, record = shard_path(self.directory, number), known_record(self.manifest, SPLIT, number)
-            if not path.is_file():
-                raise GenomeCodesError(f"{self.directory} lacks {path.name}. {_AGAIN}")
-            if not sizes_only:
-                found = complaint(path, shard["rows"], record, whole=True)
-            elif record is not None and path.stat().st_size != record["bytes"]:
-                found = f"has {path.stat().st_size} bytes, but {record['bytes']} are recorded"
-            else:
-                continue
-            if found:
-                raise GenomeCodesError(f"{path} {found}. {_AGAIN}")
+    def _check_shards(self, whole: bool):
+        for number in range(len(self.manifest["shards"])):
+            self._check_shard(number, whole)
+
+    def _check_shard(self, number: int, whole: bool = False) -> Path:
+        path, rows = shard_path(self.directory, number), self.manifest["shards"][number]["rows"]
+        if found := complaint(path, rows, known_record(self.manifest, SPLIT, number), whole):
+            raise GenomeCodesError(f"{path} {found}. {_AGAIN}")
+        return path
 
     def __reduce__(self):
         # open files stay behind, so that workers of a data loader open their own
@@ -244,17 +225,15 @@ class GenomeCodes:
         Raises:
             GenomeCodesError: a shard is not the one that was written.
         """
-        self._check_shards()
+        self.verify()
         files = [str(shard_path(self.directory, number)) for number in range(len(self.manifest["shards"]))]
         return datasets.load_dataset("parquet", data_files={"genome": files}, split="genome")
 
     def _interval(self, contig: str, start: int, end: int | None) -> tuple[int, int]:
         if contig not in self.contigs:
-            near = [name for name in self.contigs if name.endswith(f":{contig}")]
-            near = near or difflib.get_close_matches(str(contig), self.contigs, cutoff=0.5) or list(self.contigs)[:5]
             raise GenomeCodesError(
                 f"There is no contig {contig!r} among the {len(self.contigs)} of {self.directory}. Similar: "
-                f"{', '.join(near)}."
+                f"{similar_contigs(contig, self.contigs)}."
             )
         length = self.contigs[contig]
         start, end = index(start), length if end is None else index(end)
@@ -299,9 +278,7 @@ class GenomeCodes:
     def _shard(self, number: int) -> tuple[pq.ParquetFile, np.ndarray]:
         """A shard and the rows at which its row groups begin, and end."""
         if number not in self._open:
-            path, planned = shard_path(self.directory, number), self.manifest["shards"][number]
-            if found := complaint(path, planned["rows"], known_record(self.manifest, SPLIT, number)):
-                raise GenomeCodesError(f"{path} {found}. {_AGAIN}")
+            path = self._check_shard(number)
             try:
                 file = open_shard(path)
                 self._check_place(number, file)

@@ -27,18 +27,18 @@ from ..version import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .fasta import FastaError, check_fasta_files
-from .genome_codes import (
-    MANIFEST,
-    SPLIT,
-    VERSION,
-    GenomeCodes,
-    GenomeCodesError,
-    check_manifest,
-    genome_manifest,
-    shard_path,
-)
+from .genome_codes import MANIFEST, SPLIT, VERSION, GenomeCodes, GenomeCodesError, check_manifest, genome_manifest
 from .manifests import begun_manifest, wait_until
-from .shards import PARQUET_OPTIONS, RECORDS, identity_metadata, is_whole, known_record, shard_identity, shard_record
+from .shards import (
+    PARQUET_OPTIONS,
+    RECORDS,
+    identity_metadata,
+    is_whole,
+    known_record,
+    shard_identity,
+    shard_path,
+    shard_record,
+)
 
 
 logger = logging.getLogger(__name__)

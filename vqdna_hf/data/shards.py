@@ -7,11 +7,13 @@ written before there were any has only its rows to be told by.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from ..runs.files import check_fields
 
 
 # how shards are written
@@ -42,6 +44,11 @@ def shard_record(path: Path) -> dict:
         "sha256": _digest(path),
         "footer_sha256": _footer_digest(path),
     }
+
+
+def shard_path(directory: Path, number: int) -> Path:
+    """Where shard `number` is, in the directory of its genome or of its split."""
+    return directory / f"shard-{number:05d}.parquet"
 
 
 def known_record(manifest: dict, split: str, number: int) -> dict | None:
@@ -108,24 +115,19 @@ def open_shard(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
 
 
-def check_records(manifest: dict, counts: dict[str, int], wrong: Callable[[str], ValueError]):
+def check_records(manifest: dict, counts: dict[str, int], path: Path, error: type[ValueError]):
     """Make sure that the records of a manifest, if it has any, are one for each shard and have what is read of them.
 
     Args:
         counts: split -> shards.
-        wrong: makes the error to raise.
+        path: of the manifest.
+        error: what is raised.
     """
-    if RECORDS not in manifest:
-        return
-    kinds = {"rows": int, "bytes": int, "sha256": str, "footer_sha256": str}
-    found = manifest[RECORDS]
-    for split, count in counts.items():
-        records = found.get(split) if isinstance(found, dict) else None
-        if not isinstance(records, list) or len(records) != count:
-            raise wrong(f"{RECORDS} has no {count} records of {split}")
-        for record in records:
-            if not isinstance(record, dict) or any(type(record.get(name)) is not kind for name, kind in kinds.items()):
-                raise wrong(f"{RECORDS} of {split} has {str(record)[:100]}, which lacks {', '.join(kinds)}")
+    record = {"rows": int, "bytes": int, "sha256": str, "footer_sha256": str}
+    check_fields(manifest, {f"{RECORDS}?": {split: [record] for split in counts}}, path, error)
+    for split, count in counts.items() if RECORDS in manifest else ():
+        if len(manifest[RECORDS][split]) != count:
+            raise error(f"{path}: {RECORDS} has no {count} records of {split}. Write it again, or copy it again.")
 
 
 def _identity(metadata: pq.FileMetaData) -> str:

@@ -15,10 +15,9 @@ import torch
 
 from vqdna_hf.modeling.nucleotides_vqdna import COMPLEMENT, MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID
 
+from .base_labels import IGNORED
 from .genome_bases import GenomeBases
 
-
-IGNORED_LABEL = -100
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 # rows: read forward, read backward
@@ -27,7 +26,7 @@ _STRAND_TABLE = np.stack([np.arange(COMPLEMENT.size, dtype=np.uint8), COMPLEMENT
 _POSITION, _START, _STRAND, _MASKED = 1, 2, 3, 4
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def mix_bits(values: np.ndarray) -> np.ndarray:
     """The output function of SplitMix64 (Steele, Lea and Flood, 2014): `uint64` to well mixed `uint64`, any shape."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -37,7 +36,7 @@ def _mix(values: np.ndarray) -> np.ndarray:
 def _draw(states: np.ndarray, number: int | np.ndarray) -> np.ndarray:
     """Random number `number` of the items with these states, `uint64`."""
     # subtle: at least one dimension, because numpy warns of the (intended) overflow of scalars
-    return _mix(states + np.atleast_1d(number).astype(np.uint64) * _GOLDEN)
+    return mix_bits(states + np.atleast_1d(number).astype(np.uint64) * _GOLDEN)
 
 
 class WindowDataset(torch.utils.data.Dataset):
@@ -95,7 +94,7 @@ class WindowDataset(torch.utils.data.Dataset):
         self.clean_from = num_windows if clean_from is None else clean_from
         self._first, self._lengths = first, lengths
         self._ends = np.cumsum(genome.lengths)
-        self._seed = _mix(np.array([seed % 2**64], dtype=np.uint64) + _GOLDEN)
+        self._seed = mix_bits(np.array([seed % 2**64], dtype=np.uint64) + _GOLDEN)
 
     def __len__(self) -> int:
         return self.num_windows
@@ -109,7 +108,7 @@ class WindowDataset(torch.utils.data.Dataset):
         outside = indices[(indices < 0) | (indices >= self.num_windows)]
         if outside.size:
             raise IndexError(f"There is no window {outside[0]}: indices go from 0 to {self.num_windows - 1}.")
-        states = _mix(self._seed + indices.astype(np.uint64) * _GOLDEN)  # [batch]
+        states = mix_bits(self._seed + indices.astype(np.uint64) * _GOLDEN)  # [batch]
         starts, lengths = self._place(states, indices)
         clean = self._read(states, starts, lengths)  # [batch, length]
         if not self.mask_ratio:
@@ -169,8 +168,8 @@ class NucleotideCollator:
             "attention_mask": inside.astype(np.int64),
         }
         if "labels" in items[0]:
-            labels = self._pad(items, "labels", inside, IGNORED_LABEL)
-            labels[labels == UNKNOWN_ID] = IGNORED_LABEL
+            labels = self._pad(items, "labels", inside, IGNORED)
+            labels[labels == UNKNOWN_ID] = IGNORED
             batch["labels"] = labels
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..data.windows import mix_bits
 from ..modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids, reverse_complement
 
 
 # bases handled at a time
 _CHUNK = 1 << 22
 _WORD = 32
-_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def share_kmers(queries: Sequence[str], references: Sequence[str], k: int) -> np.ndarray:
@@ -81,16 +81,9 @@ def _numbers(ids: np.ndarray, k: int) -> np.ndarray:
     bases, total = ids.astype(np.uint64) & np.uint64(3), np.zeros(count, dtype=np.uint64)
     for first in range(0, k, _WORD):
         if first:
-            total = _mix(total)
+            total = mix_bits(total)
         word = np.zeros(count, dtype=np.uint64)
         for place in range(first, min(first + _WORD, k)):
             word = (word << np.uint64(2)) | bases[place : place + count]
         total = total ^ word
     return total
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit numbers, one to one (the finalizer of splitmix64)."""
-    for shift, factor in zip((30, 27), _MIX):
-        values = (values ^ (values >> np.uint64(shift))) * factor
-    return values ^ (values >> np.uint64(31))

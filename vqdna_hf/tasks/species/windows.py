@@ -8,14 +8,13 @@ half-open, in bases.
 import hashlib
 import logging
 import zlib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...data.fasta import read_fasta
-from ...data.genome_bases import file_labels
+from ...data.genome_bases import contig_names, file_labels
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID
 from ..split_files import TaskDataError
 
@@ -121,12 +120,8 @@ def scan_genome(paths: list[Path], bar=None) -> tuple[list[Contig], int]:
             found.append((label, path, record, ids.size, edges.reshape(-1, 2)))
     if copies:
         logger.warning("%d contigs hold the bases of others and are left out: %s", len(copies), _some(copies))
-    counts = Counter(record for _, _, record, _, _ in found)
-    contigs = [
-        Contig(record if counts[record] == 1 else f"{label}:{record}", path, record, length, unknown)
-        for label, path, record, length, unknown in found
-    ]
-    return contigs, checksum
+    names = contig_names([(label, record) for label, _, record, *_ in found])
+    return [Contig(name, *facts) for name, (_, *facts) in zip(names, found)], checksum
 
 
 def assign_splits(
