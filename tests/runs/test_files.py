@@ -210,6 +210,15 @@ def test_a_directory_is_the_new_one_or_the_one_before(tmp_path):
     assert (output / "inner" / "a").read_text() == "second" and names(tmp_path) == ["out"]
 
 
+def test_the_working_directory_can_be_the_one_that_is_written(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with replacing_directory(Path(".")) as partial:
+        (partial / "part").write_text("new")
+    monkeypatch.chdir(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here", "part"]
+
+
 def test_a_directory_that_was_taken_away_by_a_killed_run_comes_back(tmp_path, gone):
     for name in (f"out.{gone}.old", f"out.{gone}.partial", "outer.1.old"):
         (tmp_path / name).mkdir()

@@ -217,6 +217,7 @@ def replacing_directory(output: Path) -> Iterator[Path]:
         ValueError: see `check_output`.
         OSError: the directory cannot be written.
     """
+    output = Path(os.path.abspath(output))  # `.` has no name to write another beside
     restore_directory(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial, old = partial_path(output), partial_path(output, "old")
