@@ -153,12 +153,6 @@ def _deduplicated(rows: dict[str, Split]) -> np.ndarray:
 # overlap and shortcuts
 
 
-def find_overlap(rows: dict[str, Split], kmer: int) -> dict[str, np.ndarray]:
-    """Which rows of dev and test have a k-mer in common with train, on either strand; `{}` without train."""
-    splits = [split for split in ("dev", "test") if split in rows and "train" in rows]
-    return {split: share_kmers(rows[split].sequences, rows["train"].sequences, kmer) for split in splits}
-
-
 def shortcut_scores(rows: dict[str, Split], metric: str, problem_type: str) -> dict[str, float]:
     """Scores on test of predictors that cannot read a sequence, fitted on train; `{}` without either split.
 
@@ -210,7 +204,8 @@ def audit_task(
     """
     rows = read_splits(splits)
     lengths = {split: [len(sequence) for sequence in part.sequences] for split, part in rows.items()}
-    overlap = find_overlap(rows, kmer)
+    splits = [split for split in ("dev", "test") if split in rows and "train" in rows]
+    overlap = {split: share_kmers(rows[split].sequences, rows["train"].sequences, kmer) for split in splits}
     clean = {"deduplicated": _deduplicated(rows)} if "test" in rows else {}
     if "test" in overlap:
         clean["without_shared_kmers"] = clean["deduplicated"] & ~overlap["test"]

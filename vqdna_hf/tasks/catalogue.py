@@ -107,6 +107,11 @@ def _to_task(family: str, shared: dict, own: dict) -> Task:
     return Task(**values)
 
 
+def _names() -> dict[str, Task]:
+    """Every name of every task, in lower case."""
+    return {key.lower(): task for task in _tasks() for key in (task.name, *task.aliases)}
+
+
 def list_tasks(family: str | None = None) -> tuple[Task, ...]:
     """The catalogue, or one family of it, for example `"EMP"` (upper or lower case).
 
@@ -115,11 +120,7 @@ def list_tasks(family: str | None = None) -> tuple[Task, ...]:
     """
     if family is None:
         return _tasks()
-    found = tuple(task for task in _tasks() if task.family.lower() == family.lower())
-    if not found:
-        families = ", ".join(dict.fromkeys(task.family for task in _tasks()))
-        raise ValueError(f"There is no family of tasks {family!r}; choose one of {families}.")
-    return found
+    return _of_kind(_tasks(), "family", family, "family of tasks")
 
 
 def get_task(name: str) -> Task:
@@ -128,7 +129,7 @@ def get_task(name: str) -> Task:
     Raises:
         ValueError: no task has this name; the message lists the nearest ones.
     """
-    names = {key.lower(): task for task in _tasks() for key in (task.name, *task.aliases)}
+    names = _names()
     wanted = name.lower().strip("/")
     if wanted in names:
         return names[wanted]
@@ -148,9 +149,8 @@ def class_names(place: str | Path, num_labels: int) -> tuple[str, ...]:
     if len(own) == num_labels:
         return own
     parts = Path(place).parts
-    known = {key.lower(): task for task in _tasks() for key in (task.name, *task.aliases)}
     for name in ("/".join(parts[-2:]), parts[-1] if parts else ""):
-        task = known.get(name.lower())
+        task = _names().get(name.lower())
         if task is not None and len(task.classes) == num_labels and task.label_order != "not documented":
             return task.classes
     return ()
@@ -181,11 +181,13 @@ def list_species(category: str | None = None) -> tuple[Species, ...]:
     """
     with (_HERE / "species.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    species = [Species(row["species"], row["category"], int(row["category_megabases"])) for row in rows]
-    if category is None:
-        return tuple(species)
-    found = tuple(one for one in species if one.category.lower() == category.lower())
+    species = tuple(Species(row["species"], row["category"], int(row["category_megabases"])) for row in rows)
+    return species if category is None else _of_kind(species, "category", category, "category of species")
+
+
+def _of_kind(entries: tuple, field: str, wanted: str, what: str) -> tuple:
+    found = tuple(one for one in entries if getattr(one, field).lower() == wanted.lower())
     if not found:
-        categories = ", ".join(dict.fromkeys(one.category for one in species))
-        raise ValueError(f"There is no category of species {category!r}; choose one of {categories}.")
+        kinds = ", ".join(dict.fromkeys(getattr(one, field) for one in entries))
+        raise ValueError(f"There is no {what} {wanted!r}; choose one of {kinds}.")
     return found

@@ -36,7 +36,7 @@ def text_datasets(splits: dict[str, Split], classes: tuple[str, ...]) -> Dataset
 
 def _ids_dataset(part: Split, features: Features) -> Dataset:
     kind = features.arrow_schema.field("nucleotide_ids").type
-    table = pa.table({"nucleotide_ids": to_lists(part.sequences, kind), "labels": pa.array(part.labels.tolist())})
+    table = pa.table({"nucleotide_ids": pa.array(part.sequences, kind), "labels": pa.array(part.labels.tolist())})
     lengths = np.array([ids.size for ids in part.sequences])
     return _named_dataset(table, features, (*part.sequences, lengths, part.labels))
 
@@ -58,13 +58,3 @@ def list_feature(bases: int) -> List | LargeList:
 def string_feature(bases: int) -> Value:
     """The same for a column of strings."""
     return Value("string" if bases <= _MOST_BASES else "large_string")
-
-
-def to_lists(sequences: list[np.ndarray], kind: pa.DataType) -> pa.Array:
-    """Arrays of `uint8` as a column of lists, or of large lists, which count in 64 bits."""
-    wide = pa.types.is_large_list(kind)
-    offsets = np.cumsum([0, *(ids.size for ids in sequences)], dtype=np.int64)
-    array = pa.LargeListArray if wide else pa.ListArray
-    return array.from_arrays(
-        pa.array(offsets, pa.int64() if wide else pa.int32()), pa.array(np.concatenate(sequences))
-    )

@@ -25,7 +25,7 @@ from ...data.fasta import FastaError, read_fasta
 from ...data.input_files import PACKED_SUFFIXES, check_file
 from ...modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
 from ..split_files import SPLITS, TaskDataError
-from .windows import Contig, Stretch, assign_splits, count_room, draw_windows, scan_genome
+from .windows import Stretch, assign_splits, count_room, draw_windows, scan_genome
 
 
 logger = logging.getLogger(__name__)
@@ -142,9 +142,13 @@ def plan_species_task(
             order = {id(contig): number for number, contig in enumerate(contigs)}
             drawn = _draw(species, splits, info)
             drawn.sort(key=lambda window: (order[id(window[1])], window[2], window[0]))
-            windows += [_row(species, label, length, *window) for window in drawn]
+            windows += [
+                (split, species, label, one.name, start, start + length, strand, one.path, one.record)
+                for split, one, start, strand in drawn
+            ]
     _warn(info)
-    return SpeciesPlan(pd.DataFrame(windows), info)
+    columns = ["split", "species", "label", "contig", "start", "end", "strand", "path", "record"]
+    return SpeciesPlan(pd.DataFrame(windows, columns=columns), info)
 
 
 def _check(length: int, rows_per_class: int | Mapping[str, int], max_unknown: float, max_coverage: float) -> dict:
@@ -253,11 +257,6 @@ def _draw(species: str, splits: dict[str, list[Stretch]], info: dict) -> list[tu
         if overlap and split != "train":
             info["overlapping"][species].append(split)
     return drawn
-
-
-def _row(species: str, label: int, length: int, split: str, contig: Contig, start: int, strand: str) -> dict:
-    place = {"contig": contig.name, "start": start, "end": start + length, "strand": strand}
-    return {"split": split, "species": species, "label": label, **place, "path": contig.path, "record": contig.record}
 
 
 def _warn(info: dict):

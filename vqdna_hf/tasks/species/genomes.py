@@ -27,9 +27,9 @@ from ...data.genome_bases import GenomeBases
 from ...data.windows import iter_windows
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids, ids_to_bases
 from ..catalogue import list_species
-from .draw import FASTA_SUFFIXES
+from .draw import FASTA_SUFFIXES, batch_rows
 from .genome_files import LISTS, GenomeFile, GenomeSourceError, first_header, list_genomes, read_contigs, read_parquet
-from .names import match_species, names_in_path, own_name, species_of_header, species_of_path
+from .names import match_species, names_in_path, own_name, some, species_of_header, species_of_path
 
 
 logger = logging.getLogger(__name__)
@@ -47,8 +47,6 @@ FEATURES = Features(
 )
 # the repository's own rule: of the genomes in its list, the last 50 are test and the 50 before them validation
 _HELD_OUT = 50
-# bases held at a time when an Arrow file is written
-_BATCH_BASES = 2**25
 
 
 def multi_species_genomes(
@@ -102,7 +100,7 @@ def multi_species_genomes(
     if streaming:
         dataset = IterableDataset.from_generator(_pieces, features=FEATURES, gen_kwargs=given)
     else:
-        rows = max(1, _BATCH_BASES // piece_length)
+        rows = batch_rows(piece_length)
         dataset = Dataset.from_generator(_pieces, features=FEATURES, gen_kwargs=given, writer_batch_size=rows)
     dataset.info.description = json.dumps(report)
     return dataset
@@ -211,15 +209,15 @@ def _select(
             chosen.append((file, species))
     if not chosen:
         raise GenomeSourceError(
-            f"None of {_some(wanted)} is in {source}. It has {_some(sorted(found))}. Check the names of its files or "
+            f"None of {some(wanted)} is in {source}. It has {some(sorted(found))}. Check the names of its files or "
             "of their folders."
         )
     certain = all(species is not None for _, species in chosen)
     missing = [name for name in wanted or table if name not in found] if certain else []
     if unmatched:
-        logger.info("%d files of %s are of no species of Table A1: %s", len(unmatched), source, _some(unmatched))
+        logger.info("%d files of %s are of no species of Table A1: %s", len(unmatched), source, some(unmatched))
     if missing and wanted:
-        logger.warning("%d of %d species are not in %s: %s", len(missing), len(wanted), source, _some(missing))
+        logger.warning("%d of %d species are not in %s: %s", len(missing), len(wanted), source, some(missing))
     elif missing:
         logger.info("%d of the %d species of Table A1 are not in %s", len(missing), len(table), source)
     taken = {name: paths for name, paths in found.items() if wanted is None or name in wanted}
@@ -238,10 +236,6 @@ def _species_of(file: GenomeFile, names: tuple[str, ...], look: bool, token=None
         header = first_header(file, token)
         species = species_of_header(header, names) or own_name(file.path, header)
     return species
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _pieces(

@@ -7,7 +7,7 @@ cholerae`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -33,10 +33,9 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(word for word in found if word not in _FILLERS)
 
 
-@cache
-def _table() -> dict[tuple[str, ...], str]:
-    table = {words(one.name): one.name for one in list_species()}
-    return table | {words(other): name for other, name in _OTHER_NAMES.items()}
+def some(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
+    """Names for a message: the first of them, and how many there are more."""
+    return separator.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def match_species(name: str, names: Iterable[str] | None = None) -> str | None:
@@ -46,7 +45,7 @@ def match_species(name: str, names: Iterable[str] | None = None) -> str | None:
         name: for example a folder's name, or a FASTA header without its first word.
         names: to look among; those of Table A1 by default.
     """
-    table = _table() if names is None else _own_table(tuple(names))
+    table = _table(tuple(one.name for one in list_species()) if names is None else tuple(names))
     text = words(name)
     for size in range(len(text), 0, -1):
         found = table.get(text[:size])
@@ -56,7 +55,7 @@ def match_species(name: str, names: Iterable[str] | None = None) -> str | None:
 
 
 @cache
-def _own_table(names: tuple[str, ...]) -> dict[tuple[str, ...], str]:
+def _table(names: tuple[str, ...]) -> dict[tuple[str, ...], str]:
     table = {words(name): name for name in names}
     return table | {words(other): name for other, name in _OTHER_NAMES.items() if name in names}
 

@@ -17,6 +17,7 @@ from ...data.fasta import read_fasta
 from ...data.genome_bases import contig_names, file_labels
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID
 from ..split_files import TaskDataError
+from .names import some
 
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ def scan_genome(paths: list[Path], bar=None) -> tuple[list[Contig], int]:
             edges = np.flatnonzero(np.diff(ids == UNKNOWN_ID, prepend=False, append=False))
             found.append((label, path, record, ids.size, edges.reshape(-1, 2)))
     if copies:
-        logger.warning("%d contigs hold the bases of others and are left out: %s", len(copies), _some(copies))
+        logger.warning("%d contigs hold the bases of others and are left out: %s", len(copies), some(copies))
     names = contig_names([(label, record) for label, _, record, *_ in found])
     return [Contig(name, *facts) for name, (_, *facts) in zip(names, found)], checksum
 
@@ -176,7 +177,7 @@ def assign_splits(
         empty = [split for split, windows in room.items() if not windows]
         raise TaskDataError(
             f"{species}: no window of {length} bases is left for {' and '.join(empty)} with the contigs named. It has "
-            f"{len(pool)} contigs that long: {_some([one.contig.name for one in pool])}."
+            f"{len(pool)} contigs that long: {some([one.contig.name for one in pool])}."
         )
     return _cut(species, pool, length, rows, max_unknown), "stretch"
 
@@ -196,7 +197,7 @@ def _named(species: str, wholes: list[Stretch], names: tuple[str, ...]) -> list[
     for name in names:
         matches = {one.contig.name: one for one in index.get(_bare(name), [])}
         if len(matches) != 1:
-            known = _some(list(matches) or [one.contig.name for one in wholes])
+            known = some(list(matches) or [one.contig.name for one in wholes])
             problem = f"{len(matches)} contigs called" if matches else "no contig"
             raise TaskDataError(f"{species} has {problem} {name!r}; it has {known}.")
         found |= matches
@@ -206,10 +207,6 @@ def _named(species: str, wholes: list[Stretch], names: tuple[str, ...]) -> list[
 def _bare(name: str) -> str:
     name = name.lower()
     return name.removeprefix("chromosome").removeprefix("chr") or name
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _take(pool: list[Stretch], total: int, length: int, rows: int, max_unknown: float) -> list[Stretch]:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import get_args
 
 from ...arguments.data import SpeciesTaskArguments, TaskFormat
+from ...data.manifests import holds_manifest
 from ...runs.files import read_json, remove, replacing_directory, restore_directory, write_json
 from ...runs.records import different_settings
 from ..catalogue import TASK_FILE
 from ..split_files import SPLITS, TaskDataError
 from .draw import SpeciesPlan, batch_rows, plan_species_task, read_windows
+from .names import some
 
 
 logger = logging.getLogger(__name__)
@@ -42,8 +44,13 @@ def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: s
     if file_format == "auto":
         file_format = "csv" if length <= _LONGEST_CSV else "parquet"
     info = plan.info | {"format": file_format}
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        _check_same(output, info)
+    if holds_manifest(output, TASK_FILE, TaskDataError, "Give the task a directory of its own."):
+        path, advice = output / TASK_FILE, "Write the task to another directory."
+        if changes := different_settings(read_json(path, TaskDataError, "cannot be read", advice), info, info):
+            raise TaskDataError(
+                f"{output} holds a task made with other settings ({changes}). Remove it, or write to another "
+                "directory."
+            )
         return output
     with replacing_directory(output) as task:
         cache = task / ".cache"
@@ -55,17 +62,6 @@ def write_species_task(plan: SpeciesPlan, output: str | PathLike, file_format: s
         del splits
         remove(cache)
     return output
-
-
-def _check_same(output: Path, info: dict):
-    path = output / TASK_FILE
-    if not path.is_file():
-        raise TaskDataError(f"{output} is not empty and holds no {TASK_FILE}. Give the task a directory of its own.")
-    found = read_json(path, TaskDataError, "cannot be read", "Write the task to another directory.")
-    if changes := different_settings(found, info, info):
-        raise TaskDataError(
-            f"{output} holds a task made with other settings ({changes}). Remove it, or write to another directory."
-        )
 
 
 def species_task_command(arguments: SpeciesTaskArguments) -> dict:
@@ -94,14 +90,10 @@ def species_task_command(arguments: SpeciesTaskArguments) -> dict:
     )
     output = write_species_task(plan, arguments.output, arguments.format)
     for species in plan.info["classes"]:
-        held_out = (f"{split} {_few(plan.info['contigs'][species][split])}" for split in ("dev", "test"))
+        held_out = (f"{split} {some(plan.info['contigs'][species][split], 5, ' ')}" for split in ("dev", "test"))
         logger.info("%s, split by %s: %s", species, plan.info["split_by"][species], ", ".join(held_out))
     logger.info("The task is in %s; adapt a model to it with `vqdna finetune --data %s`", output, output)
     return plan.info
-
-
-def _few(names: list[str]) -> str:
-    return " ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _contigs(values: list[str], flag: str) -> list[str] | dict[str, list[str]] | None:
