@@ -125,7 +125,7 @@ def test_records_of_other_rows_are_refused(studied):
 
 def test_a_longer_measurement_is_another_record(studied):
     study = read_specification(studied[0]).ablations[0]
-    variant = list_variants(study, seed=1)[0]
+    variant = list_variants(study, [1])[0]
     assert record_path(studied[1], study, variant).is_file()
     assert not record_path(studied[1], replace(study, neighbour_steps=3), variant).is_file()
 
@@ -133,11 +133,11 @@ def test_a_longer_measurement_is_another_record(studied):
 def test_a_variant_says_what_is_varied(studied):
     study = read_specification(studied[0]).ablations[1]
 
-    first, second = list_variants(study, seed=5)
+    first, second = list_variants(study, [5])
 
     assert first.varied == {"masking": "base", "masked_share": None}
     assert second.name == "masking token, masked_share 0.15"
-    assert list_variants(replace(study, variants=({}, {"masking": "span"})), 1)[0].name == "as shared"
+    assert list_variants(replace(study, variants=({}, {"masking": "span"})), [1])[0].name == "as shared"
     assert first.vocabulary == second.vocabulary and first.vocabulary["seed"] == 5
 
 

@@ -6,6 +6,7 @@ pytest.importorskip("matplotlib")
 from vqdna_hf.analysis.codebook.drawing import LIGHT
 from vqdna_hf.benchmark.tables.aggregate import summarize
 from vqdna_hf.benchmark.tables.figure import draw_scores, write_score_figure
+from vqdna_hf.benchmark.tables.scores import Scores
 
 
 def cell(task, model, kind, seed, score, mode="full"):
@@ -24,7 +25,7 @@ CELLS = [
 
 
 def test_every_task_is_a_panel_with_a_line_for_every_model():
-    figure = draw_scores({"summaries": summarize(CELLS), "published": True}, LIGHT)
+    figure = draw_scores(Scores(summarize(CELLS)), LIGHT)
 
     first, second = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["mouse/0, MCC", "planted, MCC"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vqdna_hf.benchmark.tables.ablations import ablation_table
-from vqdna_hf.benchmark.tables.aggregate import average_ranks, mean_difference, paired_difference, summarize
+from vqdna_hf.benchmark.tables.aggregate import Spread, average_ranks, mean_difference, summarize
 from vqdna_hf.benchmark.tables.details import difference_tables
 from vqdna_hf.benchmark.tables.latex import escape_latex, table_to_latex
 from vqdna_hf.benchmark.tables.layout import Cell, Row, Table, mark_best
@@ -91,7 +91,7 @@ def test_summaries_are_numpys():
     (one,) = summarize(reversed(cells))
     spread = one.spread()
     assert one.seeds == list(range(5))
-    assert (spread.mean, spread.sd, spread.count) == pytest.approx((np.mean(scores), np.std(scores, ddof=1), 5))
+    assert (spread.mean, spread.sd, spread.seeds) == pytest.approx((np.mean(scores), np.std(scores, ddof=1), 5))
     assert one.interval == pytest.approx(np.quantile(replicates.mean(axis=0), [0.025, 0.975]))
     assert one.spread("test_clean").mean == pytest.approx(np.mean(scores) - 0.01)
 
@@ -134,13 +134,13 @@ def test_cells_that_do_not_go_together_are_errors(cells, message):
 
 def test_the_difference_from_itself_is_zero():
     (one,) = summarize([make_cell(seed=seed, score=seed / 10, noise=0.05) for seed in (1, 2)])
-    difference = paired_difference(one, one)
+    difference = mean_difference([(one, one)])
     assert (difference.mean, difference.low, difference.high) == (0, 0, 0)
 
 
 def test_differences_are_antisymmetric_and_shed_what_models_share():
     first, second = summarize([make_cell("hrq", score=0.7), make_cell("bpe", score=0.6)])
-    there, back = paired_difference(first, second), paired_difference(second, first)
+    there, back = mean_difference([(first, second)]), mean_difference([(second, first)])
     assert (there.mean, there.low, there.high) == pytest.approx((-back.mean, -back.high, -back.low))
     # the replicates differ by the score alone, whatever the rows do to both
     assert (there.low, there.high) == pytest.approx((0.1, 0.1))
@@ -153,10 +153,8 @@ def test_the_mean_difference_is_that_of_the_means():
     by_model = {name: [one for one in summaries if one.row[0] == name] for name in ("hrq", "bpe")}
     pairs = list(zip(by_model["hrq"], by_model["bpe"]))
     difference = mean_difference(pairs)
-    assert difference.mean == pytest.approx(np.mean([paired_difference(*pair).mean for pair in pairs]))
+    assert difference.mean == pytest.approx(np.mean([mean_difference([pair]).mean for pair in pairs]))
     assert difference.low < difference.mean < difference.high
-    with pytest.raises(ValueError, match="no pair"):
-        mean_difference([])
 
 
 def test_only_scores_of_one_task_and_as_many_replicates_are_paired():
@@ -164,9 +162,9 @@ def test_only_scores_of_one_task_and_as_many_replicates_are_paired():
     by_name = {(one.task, one.row[0]): one for one in summarize(cells)}
     ours = by_name["mouse/0", "hrq"]
     with pytest.raises(ValueError, match="two tasks"):
-        paired_difference(ours, by_name["virus/covid", "hrq"])
+        mean_difference([(ours, by_name["virus/covid", "hrq"])])
     with pytest.raises(ValueError, match="200 replicates and bpe 100"):
-        paired_difference(ours, by_name["mouse/0", "bpe"])
+        mean_difference([(ours, by_name["mouse/0", "bpe"])])
 
 
 # ranks
@@ -261,9 +259,10 @@ def test_wide_tables_come_in_parts_of_about_equal_size():
     assert "mean of 10" not in tables[0].columns
     assert "mean of 10" in tables[1].columns
     for length in range(1, 30):
-        pieces = parts(list(range(length)), 6)
+        pieces, averaged, _ = zip(*parts(list(range(length)), 6))
         assert sum(pieces, []) == list(range(length))
         assert max(map(len, pieces)) <= 6
+        assert sum(averaged, []) == (list(range(length)) if length > 1 else [])
 
 
 def test_published_rows_stand_apart_and_are_neither_marked_nor_ranked():
@@ -275,20 +274,6 @@ def test_published_rows_stand_apart_and_are_neither_marked_nor_ranked():
     assert rows_of(core, "VQDNA (HRQ)", "all")[0][2:] == ["71.02", "70.58", "78.50", "73.37"]
     assert core.sections == ("learned vocabulary", "hand-made vocabulary", "control", "published")
     assert any("other budgets" in note for note in core.notes)
-    assert not any("published" in table.sections for table in benchmark_tables(cells, published=False))
-
-
-def test_published_rows_are_compared_when_asked():
-    cells = make_cells(("hrq", "cnn"), tasks=CORE)
-    tables = benchmark_tables(cells, rank_published=True)
-    core = find(tables, "Core promoter detection")
-    marks = [cell.mark for row in core.rows if row.section == "published" for cell in row.cells]
-    assert "best" in marks
-    ranked = find(tables, "Average rank")
-    place = ranked.columns.index("average rank of 3 tasks")
-    averages = [float(row.cells[place].text) for row in ranked.rows]
-    assert len(averages) == 8
-    assert sum(averages) == pytest.approx(sum(range(1, 9)), abs=0.05)
 
 
 def test_published_scores_by_another_metric_are_not_shown():
@@ -412,7 +397,7 @@ def test_files_are_written_and_say_the_same(tmp_path):
 
 def test_writing_again_replaces_the_files(tmp_path):
     write_tables(make_cells(), tmp_path)
-    markdown = write_tables([make_cell()], tmp_path, published=False)
+    markdown = write_tables([make_cell()], tmp_path)
     assert (tmp_path / "tables.md").read_text(encoding="utf-8") == markdown
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -460,7 +445,7 @@ def make_ablation(sizes, **changes) -> dict:
         "usage": [0.5, 0.25],
         "perplexity": [60.0, 80.5],
         "bits_per_base": 1.9,
-        "linear_probe": {"mean": 0.5, "sd": 0.01, "seeds": [1, 2, 3]},
+        "linear_probe": Spread(0.5, 0.01, 3),
         "neighbours_accuracy": [0.4, 0.3],
         "neighbours_base_accuracy": 0.9,
         "seconds": 12.3,
@@ -469,7 +454,7 @@ def make_ablation(sizes, **changes) -> dict:
 
 
 def test_ablations_have_the_published_figures_below():
-    rows = [make_ablation([43, 85]), make_ablation([171, 341], linear_probe={"mean": 0.6, "sd": 0.0, "seeds": 1})]
+    rows = [make_ablation([43, 85]), make_ablation([171, 341], linear_probe=Spread(0.6, None, 1))]
     table = ablation_table(rows)
     ours = rows_of(table, "hrq-128", "hrq", "43 + 85")[0]
     assert ours[3:] == [
@@ -489,11 +474,7 @@ def test_ablations_have_the_published_figures_below():
 
 
 def test_ablations_of_what_the_paper_did_not_vary_stand_alone():
-    row = {
-        "name": "mask 0.25",
-        "varied": {"mask_ratio": 0.25},
-        "scores": {"EMP/H3": {"mean": 0.7, "sd": 0.1, "seeds": 3}},
-    }
+    row = {"name": "mask 0.25", "varied": {"mask_ratio": 0.25}, "scores": {"EMP/H3": Spread(0.7, 0.1, 3)}}
     assert not ablation_table([row]).sections
     table = ablation_table([row], published=9)
     assert table.columns[-4:] == ("base (%)", "EMP/H3", "virus/covid", "time (s)")
@@ -504,17 +485,3 @@ def test_ablations_of_what_the_paper_did_not_vary_stand_alone():
 def test_ablations_alone_can_be_written(tmp_path):
     markdown = write_tables([], tmp_path, ablations=[ablation_table([make_ablation([43, 85])], "Codebook sizes")])
     assert "### Codebook sizes" in markdown
-
-
-@pytest.mark.parametrize(
-    ("rows", "published", "message"),
-    [
-        ([], True, "no rows"),
-        ([{"name": "x"}], True, "row 0 .* has no varied"),
-        ([make_ablation([43, 85])], 3, "Table 3 of the paper is no ablation"),
-        ([make_ablation([43, 85])], 12, "no published table 12"),
-    ],
-)
-def test_ablations_that_cannot_be_shown_are_errors(rows, published, message):
-    with pytest.raises(ValueError, match=message):
-        ablation_table(rows, published=published)

@@ -134,7 +134,7 @@ def _outline(letter: str) -> tuple[Outline, Bbox]:
     return path, path.get_extents()
 
 
-def render(draw, report: dict, theme: Theme, kind: str) -> bytes:
+def render(draw, report: object, theme: Theme, kind: str) -> bytes:
     """The bytes of a figure, `draw(report, theme)`, as "png" or "svg"."""
     with rc_context(theme.settings()):
         figure: Figure = draw(report, theme)

@@ -8,9 +8,11 @@ into a table of that shape.
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from ...training.objectives import CodeObjective
 from ..spec.command_options import MASKING
 from ..spec.schema import Specification, Study
 from ..tables.ablations import ablation_table
+from ..tables.aggregate import Spread
 from ..tables.layout import Table
 from .archive import find_records
 from .points import fit_probe, task_sequences
@@ -43,6 +46,9 @@ logger = logging.getLogger(__name__)
 _BATCH = 32
 # what is read of the figures of a codec
 RECORD_FIELDS = {"settings": dict, "linear_probe": dict}
+# what a table has the means of, over the seeds of stage 1
+_AVERAGED = ("reconstruction", "usage", "perplexity", "bits_per_base", "seconds")
+_AVERAGED += ("neighbours_accuracy", "neighbours_base_accuracy")
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,13 @@ def _digest(*parts: dict) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def list_variants(study: Study, seed: int) -> list[Variant]:
-    """The codecs of a study, with one seed of stage 1."""
+def list_variants(study: Study, seeds: list[int]) -> list[Variant]:
+    """The codecs of a study, with each of its seeds of stage 1, which are the first of the file's."""
     varied = list(dict.fromkeys(name for variant in study.variants for name in variant))
     # the quantizer has a column of its own
     shown = [name for name in varied if name != "quantizer"] or varied
     found = []
-    for options in study.variants:
+    for seed, options in itertools.product(seeds[: study.seeds], study.variants):
         merged = {**study.vocabulary, **options}
         vocabulary = {name: value for name, value in merged.items() if name not in MASKING} | {"seed": seed}
         masking = {name: value for name, value in merged.items() if name in MASKING}
@@ -82,24 +88,25 @@ def list_variants(study: Study, seed: int) -> list[Variant]:
     return found
 
 
+def _all_variants(specification: Specification) -> Iterator[tuple[Study, Variant]]:
+    for study in specification.ablations:
+        for variant in list_variants(study, specification.seeds):
+            yield study, variant
+
+
 def _text(value) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def run_ablations(specification: Specification, tasks: dict[str, TaskData], output: Path):
     """Train and measure what is not finished: one JSON file for each codec and seed, in `ablations/`."""
-    state = PartialState()
-    waiting = [
-        (study, variant, record_path(output, study, variant))
-        for study in specification.ablations
-        if not study.models
-        for seed in specification.seeds[: study.seeds]
-        for variant in list_variants(study, seed)
-    ]
-    # two studies may share a codec
-    waiting = list({path: (study, variant, path) for study, variant, path in waiting}.values())
-    waiting = broadcast_object_list([[one for one in waiting if not one[2].is_file()]])[0]
-    for study, variant, path in tqdm(waiting, desc="Ablations", disable=None if state.is_main_process else True):
+    state, waiting = PartialState(), {}  # by path: two studies may share a codec
+    for study, variant in _all_variants(specification):
+        path = record_path(output, study, variant)
+        if not path.is_file():
+            waiting[path] = (study, variant)
+    waiting = broadcast_object_list([list(waiting.items())])[0]
+    for path, (study, variant) in tqdm(waiting, desc="Ablations", disable=None if state.is_main_process else True):
         started = time.time()
         home = output / "ablations" / "vocabularies" / _digest(variant.vocabulary)
         with one_at_a_time(output):
@@ -120,20 +127,18 @@ def check_ablations(specification: Specification, tasks: dict[str, TaskData], ou
     Raises:
         ValueError: names the record and what differs.
     """
-    for study in specification.ablations:
-        for seed in specification.seeds[: study.seeds] if study.variants else ():
-            for variant in list_variants(study, seed):
-                path = record_path(output, study, variant)
-                if path.is_file():
-                    before = read_record(path, {"settings": dict})["settings"]
-                    now = _settings(specification, study, variant, tasks[study.task])
-                    # a record without it is of a dev split that was taken otherwise
-                    compared = [name for name in now if name in before or name == "dev_split"]
-                    if changes := different_settings(before, now, compared):
-                        raise ValueError(
-                            f"{path} was measured with other settings ({changes}). Remove it to measure it again, or "
-                            "choose another output."
-                        )
+    for study, variant in _all_variants(specification):
+        path = record_path(output, study, variant)
+        if path.is_file():
+            before = read_record(path, {"settings": dict})["settings"]
+            now = _settings(specification, study, variant, tasks[study.task])
+            # a record without it is of a dev split that was taken otherwise
+            compared = [name for name in now if name in before or name == "dev_split"]
+            if changes := different_settings(before, now, compared):
+                raise ValueError(
+                    f"{path} was measured with other settings ({changes}). Remove it to measure it again, or choose "
+                    "another output."
+                )
 
 
 def _settings(specification: Specification, study: Study, variant: Variant, task: TaskData) -> dict:
@@ -167,12 +172,7 @@ def record_name(record: dict) -> str:
 
 def find_ablations(specification: Specification, output: Path) -> dict[str, dict]:
     """The figures of the codecs of all studies that are measured, by `record_name`."""
-    names = [
-        record_path(output, study, variant).stem
-        for study in specification.ablations
-        for seed in specification.seeds[: study.seeds]
-        for variant in list_variants(study, seed)
-    ]
+    names = [record_path(output, study, variant).stem for study, variant in _all_variants(specification)]
     return find_records(output / "ablations", dict.fromkeys(names), RECORD_FIELDS, record_name)
 
 
@@ -233,21 +233,14 @@ def ablation_tables(specification: Specification, cells: list[dict], output: Pat
 def _vocabulary_rows(study: Study, specification: Specification, records: dict[str, dict]) -> list[dict]:
     """The means over the seeds of stage 1."""
     found: dict[str, list[dict]] = {}
-    for seed in specification.seeds[: study.seeds]:
-        for variant in list_variants(study, seed):
-            if (content := records.get(record_path(Path(), study, variant).stem)) is not None:
-                # the figures of a codec that two studies share, under the names of this one
-                found.setdefault(variant.name, []).append({**content, "name": variant.name, "varied": variant.varied})
+    for variant in list_variants(study, specification.seeds):
+        if (content := records.get(record_path(Path(), study, variant).stem)) is not None:
+            # the figures of a codec that two studies share, under the names of this one
+            found.setdefault(variant.name, []).append({**content, "name": variant.name, "varied": variant.varied})
     rows = []
     for parts in found.values():
-        probes = [part["linear_probe"]["test"] for part in parts]
-        spread = float(np.std(probes, ddof=1)) if len(probes) > 1 else None
-        means = {
-            name: np.mean([part[name] for part in parts], axis=0).tolist()
-            for name in ("reconstruction", "usage", "perplexity", "bits_per_base", "neighbours_accuracy")
-        }
-        means |= {name: float(np.mean([p[name] for p in parts])) for name in ("neighbours_base_accuracy", "seconds")}
-        probe = {"mean": float(np.mean(probes)), "sd": spread, "seeds": len(probes)}
+        means = {name: np.mean([part[name] for part in parts], axis=0).tolist() for name in _AVERAGED}
+        probe = Spread.of([part["linear_probe"]["test"] for part in parts])
         rows.append({**parts[0], **means, "linear_probe": probe})
     return rows
 
@@ -262,13 +255,6 @@ def _model_rows(study: Study, cells: list[dict]) -> list[dict]:
                 scores.setdefault(cell["task"], []).append(cell["test"][cell["metric"]])
                 kinds.add(cell["tokenizer"]["kind"])
         if scores:
-            spread = {
-                task: {
-                    "mean": float(np.mean(values)),
-                    "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                    "seeds": len(values),
-                }
-                for task, values in scores.items()
-            }
-            rows.append({"name": name, "varied": varied, "quantizer": "/".join(sorted(kinds)), "scores": spread})
+            spreads = {task: Spread.of(values) for task, values in scores.items()}
+            rows.append({"name": name, "varied": varied, "quantizer": "/".join(sorted(kinds)), "scores": spreads})
     return rows

@@ -2,11 +2,10 @@
 
 from ...tasks.published import SECTION, published_note, published_table
 from .layout import NOTHING, Cell, Row, Table, mark_best
-from .scores import number
+from .scores import levels, number, score_cell
 
 
 _PUBLISHED = {"codebook_sizes": 7, "codebook_dim": 8}
-_REQUIRED = ("name", "varied")
 
 
 def ablation_table(rows: list[dict], title: str = "Ablation", published: int | bool = True) -> Table:
@@ -15,20 +14,10 @@ def ablation_table(rows: list[dict], title: str = "Ablation", published: int | b
     Args:
         rows: one for each codec. Shares and scores are fractions. Keys: `name`, `varied` (option -> value),
             `quantizer`, `reconstruction`, `usage` and `perplexity` (one number a level), `bits_per_base`,
-            `linear_probe` (`mean`, `sd`, `seeds`), `neighbours_accuracy` (one number a level),
-            `neighbours_base_accuracy`, `seconds`, `scores` (task -> `mean`, `sd`, `seeds`); only the first two must
-            be there.
+            `linear_probe` ([`Spread`]), `neighbours_accuracy` (one number a level), `neighbours_base_accuracy`,
+            `seconds`, `scores` (task -> [`Spread`]); only the first two must be there.
         published: the number of the paper's table to add, or True for the one that varies the same option.
-
-    Raises:
-        ValueError: no rows, a row without a name or without what was varied, or no such published table.
     """
-    if not rows:
-        raise ValueError(f"{title}: there are no rows to make a table of.")
-    for place, row in enumerate(rows):
-        missing = [key for key in _REQUIRED if not row.get(key)]
-        if missing:
-            raise ValueError(f"{title}: row {place} (0-based) has no {' and no '.join(missing)}.")
     names = tuple(dict.fromkeys(name for row in rows for name in row["varied"]))
     wanted = next((_PUBLISHED[name] for name in names if name in _PUBLISHED), None) if published is True else published
     tasks = [task for row in rows for task in row.get("scores") or {}] + (["EMP/H3", "virus/covid"] * (wanted == 9))
@@ -42,8 +31,7 @@ def ablation_table(rows: list[dict], title: str = "Ablation", published: int | b
         body += _published_rows(wanted, columns)
         table = published_table(wanted)
         notes += [published_note(), f"Table {wanted} of the paper: {table['title']}.", *table["notes"]]
-    align = "ll" + "r" * (len(columns) - 2)
-    return Table(title, columns, mark_best(body, compared), tuple(notes), align)
+    return Table(title, columns, mark_best(body, compared), tuple(notes), "ll")
 
 
 def _row(row: dict, names: tuple[str, ...], tasks: tuple[str, ...]) -> Row:
@@ -51,14 +39,14 @@ def _row(row: dict, names: tuple[str, ...], tasks: tuple[str, ...]) -> Row:
         Cell(str(row["name"])),
         Cell(str(row.get("quantizer") or NOTHING)),
         *(Cell(_setting(row["varied"].get(name))) for name in names),
-        number(_percent(row.get("reconstruction"))),
-        Cell(_levels(row.get("usage"), 100)),
-        Cell(_levels(row.get("perplexity"), 1)),
+        number(row.get("reconstruction"), factor=100),
+        levels(row.get("usage")),
+        levels(row.get("perplexity"), factor=1),
         number(row.get("bits_per_base")),
-        _score(row.get("linear_probe")),
-        Cell(_levels(row.get("neighbours_accuracy"), 100)),
-        number(_percent(row.get("neighbours_base_accuracy"))),
-        *(_score((row.get("scores") or {}).get(task)) for task in tasks),
+        score_cell(row.get("linear_probe")),
+        levels(row.get("neighbours_accuracy")),
+        number(row.get("neighbours_base_accuracy"), factor=100),
+        *(score_cell((row.get("scores") or {}).get(task)) for task in tasks),
         number(row.get("seconds"), 0),
     )
     return Row(cells, "measured here", "all")
@@ -66,8 +54,6 @@ def _row(row: dict, names: tuple[str, ...], tasks: tuple[str, ...]) -> Row:
 
 def _published_rows(table_number: int, columns: tuple[str, ...]) -> list[Row]:
     table, rows = published_table(table_number), []
-    if "varied" not in table:
-        raise ValueError(f"Table {table_number} of the paper is no ablation; Tables 7, 8 and 9 are.")
     scores = ("EMP/H3", "virus/covid") if table_number == 9 else ("reconstruction (%)", "linear probe (%)")
     for setting, values in table["rows"].items():
         for model, quantizer, pair in (("VQDNA", "vq", values[:2]), ("VQDNA (HRQ)", "hrq", values[2:])):
@@ -78,28 +64,7 @@ def _published_rows(table_number: int, columns: tuple[str, ...]) -> list[Row]:
     return rows
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _levels(values: list[float] | float | None, factor: float) -> str:
-    if values is None:
-        return NOTHING
-    values = values if isinstance(values, (list, tuple)) else [values]
-    return " / ".join(f"{factor * value:.1f}" for value in values) or NOTHING
-
-
 def _setting(value) -> str:
     if isinstance(value, (list, tuple)):
         return " + ".join(map(str, value))
     return NOTHING if value is None else str(value)
-
-
-def _score(score: dict | None) -> Cell:
-    """Mean ± sd and the number of seeds."""
-    if not score:
-        return Cell()
-    seeds = score.get("seeds")
-    count = len(seeds) if isinstance(seeds, (list, tuple)) else seeds
-    spread = f" ± {100 * score['sd']:.2f}" if score.get("sd") is not None and count != 1 else ""
-    return Cell(f"{100 * score['mean']:.2f}{spread}" + (f" ({count})" if count else ""), 100 * score["mean"])

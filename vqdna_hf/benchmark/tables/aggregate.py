@@ -6,7 +6,7 @@ choice of test rows decides; what the seeds decide is in the standard deviation 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,11 +23,17 @@ _LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Spread:
-    """Scores of several seeds: mean, standard deviation (None of a single one), and how many they are."""
+    """Scores of several seeds: mean, standard deviation (`ddof=1`; None of a single one), and how many they are."""
 
     mean: float
     sd: float | None
-    count: int
+    seeds: int
+
+    @classmethod
+    def of(cls, scores: list[float]) -> "Spread":
+        """That of the scores of at least one seed."""
+        sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+        return cls(float(np.mean(scores)), sd, len(scores))
 
 
 @dataclass(frozen=True)
@@ -44,43 +50,32 @@ class Summary:
     """A model on a task in one mode.
 
     Attributes:
+        row: model and mode: what is a row of the tables.
         cells: one per seed, in the order of the seeds.
     """
 
+    task: str
+    family: str
+    metric: str
+    kind: str
+    row: tuple[str, str]
     cells: tuple[dict, ...]
 
-    @property
-    def task(self) -> str:
-        return self.cells[0]["task"]
-
-    @property
-    def family(self) -> str:
-        return self.cells[0]["family"]
-
-    @property
-    def metric(self) -> str:
-        return self.cells[0]["metric"]
-
-    @property
-    def kind(self) -> str:
-        return self.cells[0]["kind"]
-
-    @property
-    def row(self) -> tuple[str, str]:
-        """Model and mode: what is a row of the tables."""
-        return self.cells[0]["model"], self.cells[0]["mode"]
+    @classmethod
+    def of(cls, cells: list[dict]) -> "Summary":
+        """That of the cells of one task, model and mode."""
+        facts = (cells[0][name] for name in ("task", "family", "metric", "kind"))
+        return cls(*facts, (cells[0]["model"], cells[0]["mode"]), tuple(cells))
 
     @property
     def seeds(self) -> list[int]:
         return [cell["seed"] for cell in self.cells]
 
     def spread(self, split: str = "test", metric: str | None = None) -> Spread | None:
-        """Mean and sd (`ddof=1`) of `dev`, `test` or `test_clean` over the seeds that have it; None if none has."""
+        """That of `dev`, `test` or `test_clean` over the seeds that have it; None if none has."""
         name = metric or self.metric
         values = [cell[split][name] for cell in self.cells if cell.get(split) and name in cell[split]]
-        if not values:
-            return None
-        return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(values))
+        return Spread.of(values) if values else None
 
     @cached_property
     def replicates(self) -> np.ndarray:
@@ -94,12 +89,11 @@ class Summary:
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
-        test, clean, dev = (self.spread(split) for split in ("test", "test_clean", "dev"))
-        model, mode = self.row
-        values = {"task": self.task, "model": model, "mode": mode, "kind": self.kind, "metric": self.metric}
+        values = {name: self.cells[0][name] for name in ("task", "model", "mode", "kind", "metric")}
         values["seeds"] = self.seeds
-        for name, spread in (("dev", dev), ("test", test), ("test_clean", clean)):
-            values[name] = None if spread is None else {"mean": spread.mean, "sd": spread.sd, "seeds": spread.count}
+        for split in ("dev", "test", "test_clean"):
+            spread = self.spread(split)
+            values[split] = spread and asdict(spread)
         interval = self.interval
         return values | {"clean_rows": self.cells[0].get("clean_rows"), "interval": interval and list(interval)}
 
@@ -150,7 +144,7 @@ def summarize(cells: Iterable[dict]) -> list[Summary]:
     order = {task: place for place, task in enumerate(dict.fromkeys(key[0] for key in groups))}
     rows = {row: place for place, row in enumerate(dict.fromkeys(key[1:] for key in groups))}
     keys = sorted(groups, key=lambda key: (known.get(key[0], len(known)), order[key[0]], rows[key[1:]]))
-    return [Summary(tuple(groups[key][seed] for seed in sorted(groups[key]))) for key in keys]
+    return [Summary.of([groups[key][seed] for seed in sorted(groups[key])]) for key in keys]
 
 
 def _name(cell: dict) -> str:
@@ -193,27 +187,19 @@ def percentile_interval(replicates: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def paired_difference(first: Summary, second: Summary) -> Difference:
-    """How far `first` is above `second` on their task, from replicates on the same resampled rows.
-
-    Raises:
-        ValueError: they are of different tasks, or their replicates are not as many.
-    """
-    return _difference(first.spread().mean - second.spread().mean, _paired(first, second))
-
-
 def mean_difference(pairs: list[tuple[Summary, Summary]]) -> Difference:
-    """The mean of the paired differences over several tasks.
+    """How far the first of each pair is above the second on their task, in the mean over one or several pairs.
+
+    The replicates of a pair are on the same resampled rows.
 
     Raises:
-        ValueError: there is no pair, or as for `paired_difference`.
+        ValueError: a pair is of different tasks, or its replicates are not as many.
     """
-    if not pairs:
-        raise ValueError("There is no pair of models to take the difference of.")
     means = [first.spread().mean - second.spread().mean for first, second in pairs]
     replicates = [_paired(first, second) for first, second in pairs]
     shortest = min(map(len, replicates))
-    return _difference(float(np.mean(means)), np.mean([one[:shortest] for one in replicates], axis=0))
+    interval = percentile_interval(np.mean([one[:shortest] for one in replicates], axis=0))
+    return Difference(float(np.mean(means)), *(interval or (None, None)))
 
 
 def _paired(first: Summary, second: Summary) -> np.ndarray:
@@ -227,46 +213,25 @@ def _paired(first: Summary, second: Summary) -> np.ndarray:
     return first.replicates - second.replicates
 
 
-def _difference(mean: float, replicates: np.ndarray) -> Difference:
-    return Difference(mean, *(percentile_interval(replicates) or (None, None)))
-
-
-def average_ranks(summaries: list[Summary], published: dict[str, dict[str, float]] | None = None) -> Ranks:
-    """Rank rows by their mean test score on every task that all of them have; equal scores share the mean rank.
-
-    Args:
-        published: model -> task -> score in percent, to be ranked together with the rows on tasks that all of these
-            have as well. They have no replicates, so there are no intervals then.
-    """
+def average_ranks(summaries: list[Summary]) -> Ranks:
+    """Rank rows by their mean test score on every task that all of them have; equal scores share the mean rank."""
     scores = {(one.task, one.row): one for one in summaries}
     rows = list(dict.fromkeys(one.row for one in summaries))
-    others = [(model, "published") for model in published or {}]
     tasks, left_out = [], {}
     for task in dict.fromkeys(one.task for one in summaries):
-        missing = [row for row in rows if (task, row) not in scores]
-        missing += [row for row in others if published[row[0]].get(task) is None]
-        if missing:
-            left_out[task] = tuple(missing)
+        if missing := tuple(row for row in rows if (task, row) not in scores):
+            left_out[task] = missing
         else:
             tasks.append(task)
     if not tasks:
         return Ranks({}, {}, (), left_out)
-    means = np.array(
-        [
-            [100 * scores[task, row].spread().mean for row in rows] + [published[row[0]][task] for row in others]
-            for task in tasks
-        ]
-    )
-    average = _ranks(means).mean(axis=0)
-    intervals: list = [None] * len(average)
+    average = _ranks([[100 * scores[task, row].spread().mean for row in rows] for task in tasks])
     shortest = min(len(scores[task, row].replicates) for task in tasks for row in rows)
-    if shortest and not others:
-        replicates = np.array([[scores[task, row].replicates[:shortest] for row in rows] for task in tasks])
-        intervals = [percentile_interval(one) for one in _ranks(replicates).mean(axis=0)]
-    names = rows + others
-    return Ranks(dict(zip(names, map(float, average))), dict(zip(names, intervals)), tuple(tasks), left_out)
+    replicates = _ranks([[scores[task, row].replicates[:shortest] for row in rows] for task in tasks])
+    intervals = map(percentile_interval, replicates)
+    return Ranks(dict(zip(rows, map(float, average))), dict(zip(rows, intervals)), tuple(tasks), left_out)
 
 
-def _ranks(scores: np.ndarray) -> np.ndarray:
-    """Ranks along axis 1 of `(tasks, rows, ...)`; rounded first, so that a mean's last bit breaks no tie."""
-    return rankdata(-np.round(scores, 10), method="average", axis=1)
+def _ranks(scores: list) -> np.ndarray:
+    """Mean ranks over `(tasks, rows, ...)`, of shape `(rows, ...)`; rounded first: a mean's last bit breaks no tie."""
+    return rankdata(-np.round(scores, 10), method="average", axis=1).mean(axis=0)

@@ -3,9 +3,9 @@
 from collections import Counter
 
 from ...cards.scores import metric_words
-from .aggregate import Difference, Summary, mean_difference, paired_difference
+from .aggregate import Summary, mean_difference
 from .layout import NOTHING, Cell, Row, Table, mark_best
-from .scores import Scores, mode_text, parts, score_cell, seeds_note, short_name
+from .scores import SEVERAL_METRICS, Scores, kind_of, mode_text, parts, score_cell, seeds_note, short_name
 
 
 _DIFFERENCES_ACROSS = 4
@@ -18,28 +18,21 @@ _INTERVALS = (
 def interval_table(scores: Scores) -> Table:
     """Every task, model and mode: seeds, test score, its interval, and the score on clean test rows."""
     rows = []
-    for task in scores.tasks:
-        for (model, mode), found in scores.of_tasks((task,)).rows().items():
-            one = found[task]
-            interval = one.interval
-            cells = (
-                Cell(model),
-                Cell(mode_text(mode)),
-                Cell(one.kind),
-                Cell(str(len(one.seeds))),
-                score_cell(one.spread(), scores.seeds),
-                Cell(_interval(*interval)) if interval else Cell(),
-                score_cell(one.spread("test_clean"), scores.seeds),
-                Cell(str(one.cells[0]["clean_rows"])) if one.spread("test_clean") else Cell(),
-            )
-            rows.append(Row(cells, f"{task}: {metric_words(one.metric)}", task))
+    for one in scores.by_kind():
+        cells = (
+            Cell(one.row[0]),
+            Cell(mode_text(one.row[1])),
+            Cell(one.kind),
+            Cell(str(len(one.seeds))),
+            score_cell(one.spread(), scores.seeds),
+            Cell("[{:.2f}, {:.2f}]".format(*(100 * end for end in one.interval))) if one.interval else Cell(),
+            score_cell(one.spread("test_clean"), scores.seeds),
+            Cell(str(one.cells[0]["clean_rows"])) if one.spread("test_clean") else Cell(),
+        )
+        rows.append(Row(cells, f"{one.task}: {metric_words(one.metric)}", one.task))
     columns = ("model", "mode", "kind", "seeds", "test", "95 % interval", "clean test rows", "of them")
     notes = (seeds_note(scores.seeds), _INTERVALS)
-    return Table("Test scores with intervals", columns, mark_best(rows, (4, 6)), notes, "lll" + "r" * 5)
-
-
-def _interval(low: float, high: float) -> str:
-    return f"[{100 * low:.2f}, {100 * high:.2f}]"
+    return Table("Test scores with intervals", columns, mark_best(rows, (4, 6)), notes, "lll")
 
 
 def difference_tables(scores: Scores, reference: str) -> list[Table]:
@@ -71,66 +64,55 @@ def _difference_tables(scores: Scores, reference: tuple[str, str]) -> list[Table
     }
     if not compared:
         return []
-    modes = scores.shows_modes
-    pieces, tables = parts(list(theirs), _DIFFERENCES_ACROSS), []
-    for place, tasks in enumerate(pieces):
-        last = place == len(pieces) - 1 and len(theirs) > 1
-        columns = ["model", *(["mode"] if modes else []), *map(short_name, tasks)]
-        columns += [f"mean of {len(theirs)}"] if last else []
-        body = []
-        for row, found in compared.items():
-            label = [Cell(row[0]), *([Cell(mode_text(row[1]))] if modes else [])]
-            cells = [_difference_cell(paired_difference(found[t], theirs[t])) if t in found else Cell() for t in tasks]
-            cells += [_mean_cell(found, theirs)] if last else []
-            body.append(Row((*label, *cells), next(iter(found.values())).kind))
-        part = f" ({place + 1} of {len(pieces)})" if len(pieces) > 1 else ""
-        several = last and len({one.metric for one in theirs.values()}) > 1
-        name = reference[0] + ("" if mode == "control" else f" ({mode})")
-        notes = [
+    name = reference[0] + ("" if mode == "control" else f" ({mode})")
+    tables, labels = [], scores.label_columns
+    for tasks, averaged, part in parts(list(theirs), _DIFFERENCES_ACROSS):
+        columns = (*labels, *map(short_name, tasks), *[f"mean of {len(averaged)}"] * bool(averaged))
+        across = [[task] for task in tasks] + [averaged] * bool(averaged)
+        body = tuple(
+            Row((*scores.label(row), *(_difference_cell(found, theirs, of) for of in across)), kind_of(found))
+            for row, found in compared.items()
+        )
+        several = len({theirs[task].metric for task in averaged}) > 1
+        notes = (
             f"Test score of the row minus that of {name}, × 100, with 95 % interval: both on the same resampled test "
             "rows. An asterisk: the interval excludes 0 (each for itself: of twenty such intervals one is expected to "
             "exclude 0 by chance).",
             _INTERVALS,
-            *(["The mean is over scores by several metrics."] if several else []),
-        ]
-        labels = 2 if modes else 1
-        align = "l" * labels + "r" * (len(columns) - labels)
-        tables.append(Table(f"Differences from {name}{part}", tuple(columns), tuple(body), tuple(notes), align))
+            *([SEVERAL_METRICS] if several else []),
+        )
+        tables.append(Table(f"Differences from {name}{part}", columns, body, notes, "l" * len(labels)))
     return tables
 
 
-def _mean_cell(found: dict[str, Summary], theirs: dict[str, Summary]) -> Cell:
-    pairs = [(found[task], theirs[task]) for task in theirs if task in found]
+def _difference_cell(found: dict[str, Summary], theirs: dict[str, Summary], tasks: list[str]) -> Cell:
+    """The mean difference over tasks; over some of them only, with their number."""
+    pairs = [(found[task], theirs[task]) for task in tasks if task in found]
     if not pairs:
         return Cell()
-    cell = _difference_cell(mean_difference(pairs))
-    return cell if len(pairs) == len(theirs) else Cell(f"{cell.text} (of {len(pairs)})", cell.value)
-
-
-def _difference_cell(difference: Difference) -> Cell:
+    difference = mean_difference(pairs)
     text = f"{100 * difference.mean:+.2f}"
     if difference.low is not None:
         excludes = "*" if difference.low > 0 or difference.high < 0 else ""
         text += f"{excludes} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
-    return Cell(text.replace("-", "−"), 100 * difference.mean)
+    text = text.replace("-", "−") + ("" if len(pairs) == len(tasks) else f" (of {len(pairs)})")
+    return Cell(text, 100 * difference.mean)
 
 
 def selection_table(scores: Scores) -> Table:
     """What selection saw: dev scores, how many points of the grid there were, and which one was taken."""
     rows = []
-    for task in scores.tasks:
-        for (model, mode), found in scores.of_tasks((task,)).rows().items():
-            one = found[task]
-            tried = [len(cell.get("points") or []) for cell in one.cells]
-            cells = (
-                Cell(model),
-                Cell(mode_text(mode)),
-                Cell(str(len(one.seeds))),
-                score_cell(one.spread("dev"), scores.seeds),
-                Cell(str(max(tried)) if max(tried) else NOTHING),
-                Cell(_chosen_text(one)),
-            )
-            rows.append(Row(cells, f"{task}: {metric_words(one.metric)}"))
+    for one in scores.by_kind():
+        tried = max(len(cell.get("points") or []) for cell in one.cells)
+        cells = (
+            Cell(one.row[0]),
+            Cell(mode_text(one.row[1])),
+            Cell(str(len(one.seeds))),
+            score_cell(one.spread("dev"), scores.seeds),
+            Cell(str(tried or NOTHING)),
+            Cell(_chosen_text(one)),
+        )
+        rows.append(Row(cells, f"{one.task}: {metric_words(one.metric)}"))
     columns = ("model", "mode", "seeds", "dev", "points", "chosen")
     notes = (
         seeds_note(scores.seeds),
@@ -148,17 +130,12 @@ def _chosen_text(one: Summary) -> str:
 
 
 def _describe(cell: dict, metric: str) -> str:
+    """The settings of the first point of a cell's grid with the best dev score, as far as the grid varies them."""
     points = [point for point in cell.get("points") or [] if (point.get("dev") or {}).get(metric) is not None]
-    chosen = chosen_point(cell, metric)
     names = dict.fromkeys(name for point in points for name in point["settings"])
     varied = [name for name in names if len({repr(point["settings"].get(name)) for point in points}) > 1]
-    values = {name: chosen["settings"].get(name) for name in varied} if chosen else {}
+    best = max(points, key=lambda point: point["dev"][metric], default=None)
+    values = {name: best["settings"].get(name) for name in varied}
     # beside the grid, what a fit chose on dev by itself
     values |= {name: value for name, value in (cell.get("chosen") or {}).items() if name not in names}
     return ", ".join(f"{name} {value}" for name, value in values.items()) or NOTHING
-
-
-def chosen_point(cell: dict, metric: str) -> dict | None:
-    """The first point of a cell's grid with the best dev score; None if there is no grid."""
-    points = [point for point in cell.get("points") or [] if (point.get("dev") or {}).get(metric) is not None]
-    return max(points, key=lambda point: point["dev"][metric], default=None)

@@ -1,7 +1,7 @@
 """A table as data: columns, rows and notes, with the best of each column marked; and its Markdown."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 
 NOTHING = "–"
@@ -42,24 +42,23 @@ class Table:
     """A table.
 
     Attributes:
-        align: "l" or "r" for every column; the first is text and the others numbers unless given.
+        align: "l" or "r" for each column; those behind, and all but the first when not given, are numbers ("r").
 
     Raises:
-        ValueError: a row, or `align`, is not as long as `columns`.
+        ValueError: a row is not as long as `columns`.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    align: str = ""
+    align: str = "l"
 
     def __post_init__(self):
-        if not self.align:
-            object.__setattr__(self, "align", "l" + "r" * (len(self.columns) - 1))
-        for length, what in [(len(self.align), "align"), *((len(row.cells), "a row") for row in self.rows)]:
-            if length != len(self.columns):
-                raise ValueError(f"{self.title}: {what} has {length} entries for {len(self.columns)} columns.")
+        object.__setattr__(self, "align", self.align.ljust(len(self.columns), "r"))
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise ValueError(f"{self.title}: a row has {len(row.cells)} entries for {len(self.columns)} columns.")
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -73,10 +72,7 @@ class Table:
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
-        rows = [
-            {"section": row.section, "cells": [{"text": c.text, "value": c.value, "mark": c.mark} for c in row.cells]}
-            for row in self.rows
-        ]
+        rows = [{"section": row.section, "cells": [asdict(cell) for cell in row.cells]} for row in self.rows]
         return {"title": self.title, "columns": list(self.columns), "rows": rows, "notes": list(self.notes)}
 
     def to_markdown(self) -> str:
@@ -89,8 +85,7 @@ class Table:
                 lines.append([_marked(cell) for cell in row.cells])
         widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(self.columns))]
         rule = ["-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, self.align)]
-        text = [_line(lines[0], widths, self.align), _line(rule, widths, self.align)]
-        text += [_line(line, widths, self.align) for line in lines[1:]]
+        text = [_line(line, widths, self.align) for line in (lines[0], rule, *lines[1:])]
         notes = (("Bold: best of a column; italics: second.",) if self.is_marked else ()) + self.notes
         parts = [f"### {_markdown(self.title)}", "\n".join(text)]
         return "\n\n".join(parts + (["\n".join(f"- {_markdown(note)}" for note in notes)] if notes else [])) + "\n"
@@ -106,13 +101,13 @@ def with_sections(table: Table) -> Iterable[tuple[str, Row | None]]:
                 yield section, row
 
 
-def mark_best(rows: Iterable[Row], columns: Iterable[int], better: Callable = max, digits: int = 2) -> tuple[Row, ...]:
+def mark_best(rows: Iterable[Row], columns: Iterable[int], better: Callable = max) -> tuple[Row, ...]:
     """Mark the best and the second value of columns, among rows of the same `rank`. What prints equal is equal."""
     rows = list(rows)
     for column in columns:
         for group in dict.fromkeys(row.rank for row in rows if row.rank):
             members = [i for i, row in enumerate(rows) if row.rank == group and row.cells[column].value is not None]
-            values = [round(rows[i].cells[column].value, digits) for i in members]
+            values = [round(rows[i].cells[column].value, 2) for i in members]
             steps = sorted(set(values), reverse=better is max)
             if len(members) < 2 or len(steps) < 2:
                 continue

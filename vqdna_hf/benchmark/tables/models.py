@@ -3,30 +3,27 @@
 from decimal import Decimal
 
 from ...cards.scores import metric_words
-from ...tasks.published import SECTION, published_note, published_rows, published_table
+from ...tasks.published import SECTION, published_note, published_table
 from .aggregate import Ranks, Summary, average_ranks
 from .layout import NOTHING, Cell, Row, Table, mark_best
-from .scores import Scores, number, score_cell, seeds_note
+from .scores import Scores, levels, number, score_cell, seeds_note
 
 
 _FINE_TUNING = ("full", "lora", "end-to-end")
 
 
-def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
+def efficiency_table(scores: Scores) -> Table | None:
     """What each tokenizer uses of its vocabulary, and what its codes give a linear probe and a fine-tuned model.
 
-    Args:
-        task: the covid variants if they were run, as in the paper, or else the first task with a linear probe, or else
-            the first.
+    The task is that of the covid variants if they were run, as in the paper, or else the first with a linear probe, or
+    else the first.
 
     Returns:
         None if no cell of the task says what its tokenizer is.
     """
-    probed = [one.task for one in scores.summaries if one.row[1] == "linear"]
-    task = task or next(iter([t for t in scores.tasks if t == "virus/covid"] + probed + list(scores.tasks)))
-    if task not in scores.tasks:
-        raise ValueError(f"There is no cell of the task {task!r}; there are {', '.join(scores.tasks)}.")
-    chosen = scores.of_tasks((task,))
+    printed, probed = published_table(1), [one.task for one in scores.summaries if one.row[1] == "linear"]
+    task = printed["task"] if printed["task"] in scores.tasks else (probed + scores.tasks)[0]
+    chosen = scores.of_tasks([task])
     modes = {one.row[1] for one in chosen.summaries}
     tuned = next((mode for mode in _FINE_TUNING if mode in modes), None)
     models: dict[str, dict[str, Summary]] = {}
@@ -42,27 +39,23 @@ def efficiency_table(scores: Scores, task: str | None = None) -> Table | None:
         "vocabulary: codes of each level, or ids; usage: the share of them that occurs.",
     ]
     notes += [f"fine-tuning: {tuned}; of a control, its only score."] if tuned else []
-    printed = published_table(1)
-    if scores.published and task == printed["task"] and metric == printed["metric"]:
+    if task == printed["task"] and metric == printed["metric"]:
         for model, (tokenizer, usage, linear, tuning) in printed["rows"].items():
             cells = (Cell(model), Cell(tokenizer), Cell(), Cell(str(usage)), Cell(), number(linear), number(tuning))
-            rows.append(Row(cells, SECTION, "all" if scores.rank_published else ""))
+            rows.append(Row(cells, SECTION))
         notes += [published_note(), *printed["notes"]]
     columns = ("model", "tokenizer", "vocabulary", "usage (%)", "tokens per base", "linear probe", "fine-tuning")
-    marked = mark_best(rows, (5, 6))
-    return Table(
-        f"Tokenization efficiency on {task}: {metric_words(metric)}", columns, marked, tuple(notes), "ll" + "r" * 5
-    )
+    title = f"Tokenization efficiency on {task}: {metric_words(metric)}"
+    return Table(title, columns, mark_best(rows, (5, 6)), tuple(notes), "ll")
 
 
 def _efficiency_row(model: str, found: dict[str, Summary], tuned: str | None, seeds: int) -> Row:
     one = next(iter(found.values()))
-    usage = _numbers(one, "tokenizer", "usage")
     probe, fine = found.get("linear"), found.get(tuned) or found.get("control")
     cells = (
         Cell(model),
         *_tokenizer_cells(one),
-        Cell(" / ".join(f"{100 * share:.1f}" for share in usage) or NOTHING),
+        levels(_numbers(one, "tokenizer", "usage")),
         number(next(iter(_numbers(one, "tokenizer", "tokens_per_base")), None), 3),
         score_cell(probe and probe.spread(), seeds),
         score_cell(fine and fine.spread(), seeds),
@@ -73,23 +66,19 @@ def _efficiency_row(model: str, found: dict[str, Summary], tuned: str | None, se
 def rank_tables(scores: Scores) -> list[Table]:
     """Average rank, parameters, FLOPs and pre-training bases: one table for each mode, with the controls in each.
 
-    The published rows are in the first, or in each if they are ranked.
+    The published rows are in the first.
     """
     there = {one.row[1] for one in scores.summaries}
     tables = []
     for mode in [mode for mode in (*_FINE_TUNING, "linear") if mode in there] or ["control"]:
-        published = scores.published and (scores.rank_published or not tables)
         summaries = [one for one in scores.summaries if one.row[1] in (mode, "control")]
-        tables.append(_rank_table(Scores(summaries, published, scores.rank_published), mode))
+        tables.append(_rank_table(Scores(summaries), mode, published=not tables))
     return tables
 
 
-def _rank_table(scores: Scores, mode: str) -> Table:
-    summaries = scores.summaries
-    ranks = average_ranks(summaries)
-    printed = _ranked_with(summaries, ranks) if scores.published and scores.rank_published else {}
-    ranks = average_ranks(summaries, printed) if printed else ranks
-    lengths = sorted({length for one in summaries for length in _numbers(one, "flops", "length")})
+def _rank_table(scores: Scores, mode: str, published: bool) -> Table:
+    ranks = average_ranks(scores.summaries)
+    lengths = sorted({length for one in scores.summaries for length in _numbers(one, "flops", "length")})
     rows = []
     for row, found in scores.rows().items():
         one, interval = next(iter(found.values())), ranks.intervals.get(row)
@@ -106,26 +95,16 @@ def _rank_table(scores: Scores, mode: str) -> Table:
         )
         rows.append(Row(cells, one.kind, "all"))
     notes = _rank_notes(ranks, lengths)
-    if scores.published:
+    if published:
         table = published_table(2)
         for model, (tokenizer, parameters, flops, billions, rank) in table["rows"].items():
-            average = ranks.average.get((model, "published"))
-            last = Cell(f"{rank} (printed)") if average is None else number(average)
             texts = (model, tokenizer, parameters, NOTHING, f"{flops} (relative)", f"{billions} B tokens")
-            rows.append(Row((*map(Cell, texts), last, Cell()), SECTION, "all" if average is not None else ""))
+            rows.append(Row((*map(Cell, texts), Cell(f"{rank} (printed)"), Cell()), SECTION))
         notes += [published_note(), *table["notes"]]
     columns = ("model", "tokenizer", "parameters (M)", "trained (M)", "FLOPs (G)", "pre-training bases")
     columns += (f"average rank of {len(ranks.tasks)} tasks", "95 % interval")
     title = "Average rank, parameters and compute" + ("" if mode == "control" else f" ({mode})")
-    return Table(title, columns, mark_best(rows, (6,), better=min), tuple(notes), "ll" + "r" * 6)
-
-
-def _ranked_with(summaries: list[Summary], ranks: Ranks) -> dict[str, dict[str, float]]:
-    """The published models that have each of the ranked tasks that the paper has."""
-    metrics = {one.task: one.metric for one in summaries if one.task in ranks.tasks}
-    printed = published_rows(metrics)
-    there = {task for values in printed.values() for task in values}
-    return {model: values for model, values in printed.items() if set(values) == there}
+    return Table(title, columns, mark_best(rows, (6,), better=min), tuple(notes), "ll")
 
 
 def _rank_notes(ranks: Ranks, lengths: list) -> list[str]:
@@ -184,11 +163,10 @@ def significant(value: float) -> str:
 
 def _bases(cells: list[dict]) -> str:
     known = sorted({cell["pretraining_bases"] for cell in cells if cell.get("pretraining_bases")})
-    return " or ".join(_bases_text(value) for value in known) or NOTHING
+    return " or ".join(map(_bases_text, known)) or NOTHING
 
 
 def _bases_text(value: float) -> str:
-    for unit, size in (("B", 1e9), ("M", 1e6)):
-        if value >= size:
-            return f"{significant(value / size)} {unit}"
-    return f"{value:,.0f}"
+    if value < 1e6:
+        return f"{value:,.0f}"
+    return f"{significant(value / 1e9)} B" if value >= 1e9 else f"{significant(value / 1e6)} M"

@@ -1,6 +1,8 @@
 """Tables of scores, in the shape of the paper's Tables 3 to 6: tasks across, rows down, controls among them."""
 
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...cards.scores import metric_words
@@ -13,6 +15,7 @@ from .layout import NOTHING, Cell, Row, Table, mark_best
 _TASKS_ACROSS = 6  # more columns than this do not fit a terminal or a page
 _FAMILY = 3  # families of fewer tasks share a table
 _SPECIES = re.compile(r"species/(\d+)(k?)", re.IGNORECASE)
+SEVERAL_METRICS = "The mean is over scores by several metrics."
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +24,13 @@ class Scores:
 
     Attributes:
         summaries: of every task, model and mode.
-        published: whether the paper's rows are added.
-        rank_published: whether these are compared with one's own.
     """
 
     summaries: list[Summary]
-    published: bool = True
-    rank_published: bool = False
 
     @property
-    def tasks(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(one.task for one in self.summaries))
+    def tasks(self) -> list[str]:
+        return list(dict.fromkeys(one.task for one in self.summaries))
 
     @property
     def seeds(self) -> int:
@@ -42,10 +41,23 @@ class Scores:
     def shows_modes(self) -> bool:
         return len({one.row[1] for one in self.summaries} - {"control"}) > 1
 
-    def of_tasks(self, tasks: tuple[str, ...]) -> "Scores":
+    @property
+    def label_columns(self) -> list[str]:
+        """The first columns of a table: the mode is left out where there is one only."""
+        return ["model", "mode"] if self.shows_modes else ["model"]
+
+    def label(self, row: tuple[str, str]) -> list[Cell]:
+        """The cells of a row in `label_columns`."""
+        return [Cell(row[0]), Cell(mode_text(row[1]))][: len(self.label_columns)]
+
+    def of_tasks(self, tasks: list[str]) -> "Scores":
         """The summaries of some tasks."""
-        chosen = [one for one in self.summaries if one.task in tasks]
-        return Scores(chosen, self.published, self.rank_published)
+        return Scores([one for one in self.summaries if one.task in tasks])
+
+    def by_kind(self) -> list[Summary]:
+        """The summaries, sorted by task, then by kind and, within one, as they came."""
+        tasks = self.tasks
+        return sorted(self.summaries, key=lambda one: (tasks.index(one.task), KINDS.index(one.kind)))
 
     def rows(self) -> dict[tuple[str, str], dict[str, Summary]]:
         """Row -> task -> summary, sorted by kind and, within one, as they came."""
@@ -53,6 +65,11 @@ class Scores:
         for one in sorted(self.summaries, key=lambda one: KINDS.index(one.kind)):
             found.setdefault(one.row, {})[one.task] = one
         return found
+
+
+def kind_of(found: dict[str, Summary]) -> str:
+    """The kind of a row's model."""
+    return next(iter(found.values())).kind
 
 
 def short_name(task: str) -> str:
@@ -65,17 +82,22 @@ def mode_text(mode: str) -> str:
     return NOTHING if mode == "control" else mode
 
 
-def number(value: float | None, digits: int = 2) -> Cell:
-    """A number that can be best of its column."""
-    return Cell() if value is None else Cell(f"{value:.{digits}f}", value)
+def number(value: float | None, digits: int = 2, factor: float = 1) -> Cell:
+    """A number, times a factor, that can be best of its column."""
+    return Cell() if value is None else Cell(f"{factor * value:.{digits}f}", factor * value)
 
 
-def score_cell(spread: Spread | None, seeds: int) -> Cell:
+def levels(values: list[float] | None, factor: float = 100) -> Cell:
+    """A number for each level of a vocabulary; shares in percent."""
+    return Cell(" / ".join(f"{factor * value:.1f}" for value in values or ()) or NOTHING)
+
+
+def score_cell(spread: Spread | None, seeds: float = math.inf) -> Cell:
     """Mean ± sd in percent; of fewer than `seeds` seeds, with their number."""
     if spread is None:
         return Cell()
     text = f"{100 * spread.mean:.2f}" + (f" ± {100 * spread.sd:.2f}" if spread.sd is not None else "")
-    return Cell(text + (f" ({spread.count})" if spread.count < seeds else ""), 100 * spread.mean)
+    return Cell(text + (f" ({spread.seeds})" if spread.seeds < seeds else ""), 100 * spread.mean)
 
 
 def seeds_note(seeds: int) -> str:
@@ -101,66 +123,81 @@ def score_tables(scores: Scores) -> list[Table]:
 
 
 def _complete_family(family: str, tasks: list[str]) -> list[str]:
-    known = {task.family for task in list_tasks()}
-    members = [task.name for task in list_tasks(family)] if family in known else []
+    members = [task.name for task in list_tasks() if task.family == family]
     return members if len(members) >= _FAMILY and set(members) <= set(tasks) else []
 
 
-def parts(items: list, most: int) -> list[list]:
-    """Consecutive parts of about equal size, none longer than `most`."""
-    count = -(-len(items) // most)
-    size = -(-len(items) // count)
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def parts(tasks: list[str], most: int) -> Iterator[tuple[list[str], list[str], str]]:
+    """Consecutive parts of about equal size, none longer than `most`.
+
+    Yields:
+        The tasks of a part; all of them with the last part, which has their mean, if there are several; and which part
+        of how many it is, to be added to a title.
+    """
+    count = -(-len(tasks) // most)
+    size = -(-len(tasks) // count)
+    for place, start in enumerate(range(0, len(tasks), size)):
+        last = start + size >= len(tasks)
+        averaged = tasks if last and len(tasks) > 1 else []
+        yield tasks[start : start + size], averaged, f" ({place + 1} of {count})" if count > 1 else ""
 
 
 def _in_parts(scores: Scores, tasks: list[str], title: str) -> list[Table]:
     pieces = parts(tasks, _TASKS_ACROSS)
-    tables = []
-    for place, piece in enumerate(pieces):
-        part = f" ({place + 1} of {len(pieces)})" if len(pieces) > 1 else ""
-        averaged = tasks if place == len(pieces) - 1 and len(tasks) > 1 else []
-        tables.append(_score_table(scores, piece, averaged, title + part))
-    return tables
+    return [_score_table(scores, piece, averaged, title + part) for piece, averaged, part in pieces]
 
 
-def _score_table(scores: Scores, tasks: list[str], averaged: list[str], title: str) -> Table:
-    """`averaged`: the tasks that a last column averages, if any."""
-    metrics = {one.task: one.metric for one in scores.summaries}
+def species_tables(scores: Scores) -> list[Table]:
+    """Species classification by length (Table 6): accuracy on `species/1k`, `species/20k`, ...; none without them."""
+    found = [match for task in scores.tasks if (match := _SPECIES.fullmatch(task))]
+    found.sort(key=lambda match: int(match[1]) * (1000 if match[2] else 1))
+    title, tasks = "Species classification by length", [match[0] for match in found]
+    return [_score_table(scores, tasks, [], title, by_length=True)] if tasks else []
+
+
+def _score_table(scores: Scores, tasks: list[str], averaged: list[str], title: str, by_length: bool = False) -> Table:
+    """A table of some tasks.
+
+    Args:
+        averaged: the tasks that a last column averages, if any.
+        by_length: whether the tasks are one at several lengths, scored by accuracy, without clean rows.
+    """
+    shown = scores.of_tasks(tasks)
+    metrics = {one.task: "accuracy" if by_length else one.metric for one in scores.summaries}
     names = {task: metric_words(metrics[task]) for task in tasks}
     same = len(set(names.values())) == 1
-    has_clean = any(one.spread("test_clean") for one in scores.of_tasks(tuple(tasks)).summaries)
-    columns = ["model", *(["mode"] if scores.shows_modes else []), *(["test rows"] if has_clean else [])]
-    labels = len(columns)
-    columns += [short_name(task) + ("" if same else f" ({names[task]})") for task in tasks]
+    has_clean = not by_length and any(one.spread("test_clean") for one in shown.summaries)
+    columns = scores.label_columns + ["test rows"] * has_clean
+    labels, rows = len(columns), []
+    heads = {task: task.split("/")[1] if by_length else short_name(task) for task in tasks}
+    columns += [head + ("" if same else f" ({names[task]})") for task, head in heads.items()]
     columns += [f"mean of {len(averaged)}"] if averaged else []
-    rows = []
-    for (model, mode), found in scores.rows().items():
-        label = [Cell(model), *([Cell(mode_text(mode))] if scores.shows_modes else [])]
-        for split, which in (("test", "all"), ("test_clean", "clean")):
-            spreads = {task: one.spread(split) for task, one in found.items()}
-            if not any(spreads.get(task) for task in tasks):
-                continue
-            values = [score_cell(spreads.get(task), scores.seeds) for task in tasks]
-            means = [100 * spreads[task].mean for task in averaged if spreads.get(task)]
-            values += [number(sum(means) / len(means) if len(means) == len(averaged) else None)] if averaged else []
-            start = [*label, Cell(which)] if has_clean else label
-            rows.append(Row((*start, *values), next(iter(found.values())).kind, which))
-    others = published_rows({task: metrics[task] for task in {*tasks, *averaged}}) if scores.published else {}
-    for model, values in others.items():
+    for row, section, which, rank, values in _lines(scores, metrics, has_clean):
         if any(task in values for task in tasks):
-            label = [Cell(model)] + [Cell()] * (labels - 1 - has_clean) + [Cell("all")] * has_clean
-            printed = [number(values.get(task)) for task in tasks]
-            means = [values[task] for task in averaged if task in values]
-            printed += [number(sum(means) / len(means) if len(means) == len(averaged) else None)] if averaged else []
-            rows.append(Row((*label, *printed), SECTION, "all" if scores.rank_published else ""))
-    shown = scores.of_tasks(tuple(tasks))
+            cells = [*scores.label(row), *[Cell(which)] * has_clean, *(values.get(task, Cell()) for task in tasks)]
+            known = [values[task].value for task in averaged if task in values]
+            mean = sum(known) / len(known) if known and len(known) == len(averaged) else None
+            rows.append(Row((*cells, *[number(mean)] * bool(averaged)), section, rank))
     notes = [seeds_note(scores.seeds), *_notes(shown, has_clean)]
-    averages_several = len({metrics[task] for task in averaged}) > 1
-    notes += ["The mean is over scores by several metrics."] if averages_several else []
+    notes += [SEVERAL_METRICS] if len({metrics[task] for task in averaged}) > 1 else []
     notes += [published_note(), *_table_notes(tasks)] if any(row.section == SECTION for row in rows) else []
     unit = f": {names[tasks[0]]}" if same else ""
     marked = mark_best(rows, range(labels, len(columns)))
-    return Table(title + unit, tuple(columns), marked, tuple(notes), "l" * labels + "r" * (len(columns) - labels))
+    return Table(title + unit, tuple(columns), marked, tuple(notes), "l" * labels)
+
+
+def _lines(scores: Scores, metrics: dict[str, str], has_clean: bool) -> Iterator[tuple]:
+    """Model and mode, section, which test rows, rank and, by task, the scores: of all rows, the paper's behind."""
+    for row, found in scores.rows().items():
+        for split, which in (("test", "all"), ("test_clean", "clean"))[: 1 + has_clean]:
+            spreads = ((task, one.spread(split, metrics[task])) for task, one in found.items())
+            values = {task: score_cell(spread, scores.seeds) for task, spread in spreads if spread}
+            yield row, kind_of(found), which, which, values
+    # the names of lengths may be in upper case; all others are the catalogue's
+    names = {task: task.lower() if _SPECIES.fullmatch(task) else task for task in scores.tasks}
+    for model, printed in published_rows({name: metrics[task] for task, name in names.items()}).items():
+        values = {task: number(printed[name]) for task, name in names.items() if name in printed}
+        yield (model, "control"), SECTION, "all", "", values
 
 
 def _table_notes(tasks: list[str]) -> list[str]:
@@ -206,34 +243,3 @@ def _fixed_settings(cell: dict) -> dict:
     """The settings that all seeds of a row should share: not the seed, nor what the grid chose."""
     chosen = {key for point in cell.get("points") or [] for key in point.get("settings") or {}}
     return {key: value for key, value in (cell.get("settings") or {}).items() if key not in chosen | {"seed"}}
-
-
-def species_tables(scores: Scores) -> list[Table]:
-    """Species classification by length (Table 6): accuracy on `species/1k`, `species/20k`, ...; none without them."""
-    lengths = {}
-    for task in scores.tasks:
-        match = _SPECIES.fullmatch(task)
-        if match:
-            lengths[task] = int(match[1]) * (1000 if match[2] else 1)
-    tasks = sorted(lengths, key=lengths.get)
-    if not tasks:
-        return []
-    columns = ["model", *(["mode"] if scores.shows_modes else []), *(task.split("/")[1] for task in tasks)]
-    labels = len(columns) - len(tasks)
-    rows = []
-    for (model, mode), found in scores.of_tasks(tuple(tasks)).rows().items():
-        label = [Cell(model), *([Cell(mode_text(mode))] if scores.shows_modes else [])]
-        spreads = [found[task].spread("test", "accuracy") if task in found else None for task in tasks]
-        cells = (*label, *(score_cell(spread, scores.seeds) for spread in spreads))
-        rows.append(Row(cells, next(iter(found.values())).kind, "all"))
-    notes = [seeds_note(scores.seeds), *_notes(scores.of_tasks(tuple(tasks)), False)]
-    if scores.published:
-        printed = published_rows({task.lower(): "accuracy" for task in tasks})
-        for model, values in printed.items():
-            label = [Cell(model)] + [Cell()] * (labels - 1)
-            cells = (*label, *(number(values.get(task.lower())) for task in tasks))
-            rows.append(Row(cells, SECTION, "all" if scores.rank_published else ""))
-        notes += [published_note()] if printed else []
-    marked = mark_best(rows, range(labels, len(columns)))
-    align = "l" * labels + "r" * len(tasks)
-    return [Table("Species classification by length: accuracy", tuple(columns), marked, tuple(notes), align)]

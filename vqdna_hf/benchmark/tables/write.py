@@ -15,21 +15,20 @@ from .scores import Scores, score_tables, species_tables
 FORMAT = 1
 
 
-def benchmark_tables(
-    cells: list[dict], published: bool = True, reference: str | None = None, rank_published: bool = False
-) -> list[Table]:
+def benchmark_tables(cells: list[dict], reference: str | None = None) -> list[Table]:
     """The tables of a benchmark, complete or not: what was not run is a dash, and seeds that lack are counted.
+
+    The paper's figures are in a section of their own, where task and metric are the same; they are not compared with
+    the cells.
 
     Args:
         cells: one dict for each task, model, mode and seed, as the benchmark writes them.
-        published: add the paper's figures, in a section of their own, where task and metric are the same.
         reference: a model, or a model and mode as in `"hrq/full"`, to take paired differences from.
-        rank_published: compare published figures with the cells, which they otherwise only stand beside.
 
     Raises:
         ValueError: no cells, cells that do not go together, or an unknown reference.
     """
-    scores = Scores(summarize(cells), published, rank_published)
+    scores = Scores(summarize(cells))
     efficiency = efficiency_table(scores)
     tables = [*score_tables(scores), *species_tables(scores), *rank_tables(scores)]
     tables += [efficiency] if efficiency else []
@@ -42,26 +41,17 @@ def tables_to_markdown(tables: list[Table], title: str = "Benchmark") -> str:
     return "\n".join([f"## {title}\n", *(table.to_markdown() for table in tables)])
 
 
-def tables_to_latex(tables: list[Table]) -> str:
-    """All tables, to be read with `\\input` by a document that loads booktabs."""
-    return "\n".join([PREAMBLE, *map(table_to_latex, tables)])
-
-
 def write_tables(
     cells: list[dict],
     output: str | os.PathLike,
-    published: bool = True,
     reference: str | None = None,
-    *,
-    rank_published: bool = False,
     ablations: list[Table] | None = None,
     title: str = "Benchmark",
 ) -> str:
-    """Write `tables.md`, `tables.tex` and `tables.json` into a directory.
+    """Write `tables.md`, `tables.json` and `tables.tex`, which a document with booktabs reads, into a directory.
 
     Args:
-        cells, published, reference, rank_published: as for `benchmark_tables`; there may be no cells where there are
-            ablations.
+        cells, reference: as for `benchmark_tables`; there may be no cells where there are ablations.
         ablations: tables to add, from `ablation_table`.
         title: heading of the Markdown.
 
@@ -71,14 +61,14 @@ def write_tables(
     Raises:
         ValueError: as `benchmark_tables`.
     """
-    tables = benchmark_tables(cells, published, reference, rank_published) if cells or not ablations else []
+    tables = benchmark_tables(cells, reference) if cells or not ablations else []
     tables += ablations or []
     markdown = tables_to_markdown(tables, title)
     summaries = [one.to_dict() for one in summarize(cells)] if cells else []
     content = {"format": FORMAT, "scores": summaries, "tables": [table.to_dict() for table in tables]}
     texts = {
         "tables.md": markdown,
-        "tables.tex": tables_to_latex(tables),
+        "tables.tex": "\n".join([PREAMBLE, *map(table_to_latex, tables)]),
         "tables.json": as_json(content, indent=1, ensure_ascii=False) + "\n",
     }
     directory = Path(output)
