@@ -11,7 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from ..data.eval_batches import parts_of
-from ..metrics import make_compute_metrics
+from ..metrics import compute_scores, predictions_of
 from ..modeling.modeling_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import PAD_NUCLEOTIDE_ID, reverse_complement, sequence_mask
@@ -60,13 +60,12 @@ class LinearProbe:
         features, labels = code_features(codec, train["nucleotide_ids"], settings), np.asarray(train["labels"])
         scaler = StandardScaler().fit(features)
         held_out, held_out_labels = code_features(codec, dev["nucleotide_ids"], settings), np.asarray(dev["labels"])
-        compute = make_compute_metrics(info.problem_type)
         best, best_score = None, -np.inf
         for strength in STRENGTHS:
             probe = cls(codec, *fit_linear(scaler, features, labels, info.problem_type, strength), settings)
             _check_finite({"weight": probe.weight, "bias": probe.bias}, "The linear probe was fitted with")
-            logits = held_out @ probe.weight.T + probe.bias
-            score = compute(_Evaluation(logits, held_out_labels))[metric]
+            predictions = predictions_of(held_out @ probe.weight.T + probe.bias, info.problem_type)
+            score = compute_scores(predictions, held_out_labels, metric, info.problem_type)[metric]
             if score > best_score:
                 best, best_score = probe, score
         return best
@@ -75,11 +74,20 @@ class LinearProbe:
         """Scores of nucleotide id sequences, of shape `(sequences, outputs)`."""
         return code_features(self.codec, sequences, self.settings) @ self.weight.T + self.bias
 
+    def predict(self, sequences: list[np.ndarray]) -> np.ndarray:
+        """Classes or values, of shape `(sequences,)`, or labels, `(sequences, outputs)`, of nucleotide ids."""
+        return predictions_of(self.logits(sequences), self.settings["problem_type"])
+
     def score(self, split) -> dict[str, float]:
         """Every score of the problem type on rows with `nucleotide_ids` and `labels`."""
-        evaluation = _Evaluation(self.logits(split["nucleotide_ids"]), np.asarray(split["labels"]))
-        scores = make_compute_metrics(self.settings["problem_type"])(evaluation)
+        predictions, labels = self.predict(split["nucleotide_ids"]), np.asarray(split["labels"])
+        scores = compute_scores(predictions, labels, problem_type=self.settings["problem_type"])
         return {name: round(value, 6) for name, value in scores.items()}
+
+    @property
+    def parameters(self) -> int:
+        """Fitted numbers: weights and biases."""
+        return self.weight.size + self.bias.size
 
     def save_pretrained(self, directory: str | Path):
         """Write `probe.safetensors` and `probe.json` beside the tokenizer's files."""
@@ -114,13 +122,6 @@ class LinearProbe:
             ) from error
         _check_finite(tensors, f"{directory / 'probe.safetensors'} holds")
         return cls(tokenizer.codec, weight, bias, settings)
-
-
-class _Evaluation:
-    """What `make_compute_metrics` reads of an `EvalPrediction`."""
-
-    def __init__(self, predictions: np.ndarray, label_ids: np.ndarray):
-        self.predictions, self.label_ids = predictions, label_ids
 
 
 def _check_finite(tensors: dict[str, np.ndarray], beginning: str):

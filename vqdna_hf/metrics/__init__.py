@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .bootstrap import bootstrap_scores
-from .classification import compute_scores, make_compute_metrics, metric_names
+from .classification import compute_scores, make_compute_metrics, metric_names, predictions_of
 from .codebook import codebook_usage, perplexity
 
 
@@ -21,6 +21,7 @@ __all__ = [
     "make_compute_metrics",
     "metric_names",
     "perplexity",
+    "predictions_of",
 ]
 
 

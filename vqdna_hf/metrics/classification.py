@@ -115,15 +115,30 @@ def _check_values(values: np.ndarray, what: str, problem_type: str) -> None:
         raise ValueError(f"The {what} in row {row} (0-based) is {values[row]}, but it must be {kinds[problem_type]}.")
 
 
+def predictions_of(logits: np.ndarray, problem_type: str) -> np.ndarray:
+    """What logits of shape `(rows, labels)` say of each row.
+
+    That is the class with the largest logit, every label with a positive logit (multi-label), or the number itself.
+
+    Raises:
+        ValueError: logits that are not finite.
+    """
+    if not np.isfinite(logits).all():
+        row = int(np.argwhere(~np.isfinite(logits))[0, 0])
+        raise ValueError(f"The logits of row {row} (0-based) are {logits[row]}: the model has diverged.")
+    if problem_type == REGRESSION:
+        return logits.reshape(len(logits))
+    return logits > 0 if problem_type == MULTI_LABEL else logits.argmax(axis=-1)
+
+
 def make_compute_metrics(problem_type: str) -> Callable[[object], dict[str, float]]:
     """Make the `compute_metrics` function of a `Trainer`.
 
-    It takes the `EvalPrediction` of a sequence classifier: logits of shape `(rows, labels)` (or a tuple that starts
-    with them) become the class with the largest logit, every label with a positive logit (multi-label), or the number
-    itself.
+    It takes the `EvalPrediction` of a sequence classifier: logits of shape `(rows, labels)`, or a tuple that starts
+    with them.
 
     Raises:
-        ValueError: an unknown problem type; and, when called, logits that are not finite.
+        ValueError: an unknown problem type; and, when called, as `predictions_of`.
     """
     if problem_type not in _SCORES:
         raise ValueError(f"problem_type is {problem_type!r}, but it must be one of {', '.join(_SCORES)}.")
@@ -131,15 +146,7 @@ def make_compute_metrics(problem_type: str) -> Callable[[object], dict[str, floa
     def compute_metrics(evaluation) -> dict[str, float]:
         logits = evaluation.predictions
         logits = np.asarray(logits[0] if isinstance(logits, (tuple, list)) else logits)
-        if not np.isfinite(logits).all():
-            row = int(np.argwhere(~np.isfinite(logits))[0, 0])
-            raise ValueError(f"The logits of row {row} (0-based) are {logits[row]}: the model has diverged.")
-        if problem_type == REGRESSION:
-            predictions = logits.reshape(len(logits))
-        elif problem_type == MULTI_LABEL:
-            predictions = logits > 0
-        else:
-            predictions = logits.argmax(axis=-1)
+        predictions = predictions_of(logits, problem_type)
         return compute_scores(predictions, evaluation.label_ids, problem_type=problem_type)
 
     return compute_metrics

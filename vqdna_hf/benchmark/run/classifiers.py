@@ -93,11 +93,9 @@ def describe_tokens(prepared: PreparedModel, task: TaskData, encodings) -> dict:
         return {"kind": "k-mer counts", "vocab_size": None, "usage": [None], "tokens_per_base": None}
     if not prepared.is_vqdna:
         found = token_usage(tokenizer, task.train.sequences)
-        kind = _tokenizer_name(prepared)
-        size = len(tokenizer) - len(set(tokenizer.all_special_ids))
         return {
-            "kind": kind,
-            "vocab_size": size,
+            "kind": _tokenizer_name(prepared),
+            "vocab_size": len(tokenizer) - len(set(tokenizer.all_special_ids)),
             "usage": [round(found["usage"], 6)],
             "tokens_per_base": round(found["tokens_per_base"], 4),
         }

@@ -15,7 +15,7 @@ from ...baselines.kmer_regression import KmerRegression
 from ...baselines.linear_probe import LinearProbe
 from ...baselines.token_probe import TokenProbe, token_frequencies
 from ...data.strands import other_strand
-from ...metrics import compute_scores
+from ...metrics import predictions_of
 from ...modeling.nucleotides_vqdna import bases_to_ids
 from ...runs.files import read_record, write_json
 from ...runs.records import Cut, cut_records, note_cut
@@ -26,11 +26,14 @@ from ...training.positions import limit_tokenizer
 from ...training.task_inputs import task_inputs
 from .classifiers import build_classifier, count_flops, count_parameters
 from .prepare import PreparedModel
-from .scoring import predictions_of, rounded
+from .scoring import rounded_scores
 from .tasks import TaskData
 
 
 logger = logging.getLogger(__name__)
+
+# bytes of token ids that are kept
+_KEPT = 1 << 30
 
 
 @dataclass
@@ -53,8 +56,8 @@ class Outcome:
 class Encodings:
     """Token ids of the tasks' sequences, kept as long as they fit, so that no seed encodes them again."""
 
-    def __init__(self, limit: int = 1 << 30):
-        self.limit, self._kept, self._cuts = limit, OrderedDict(), {}
+    def __init__(self):
+        self._kept: OrderedDict[tuple, tuple[list[np.ndarray], list[Cut]]] = OrderedDict()
 
     def get(
         self,
@@ -77,21 +80,20 @@ class Encodings:
         key = (prepared.entry.name, task.name, split, other, max_length, prepared.tokenizer.model_max_length)
         if key not in self._kept:
             found: list[Cut] = []
-            if max_length is not None:  # cut first: both strands are of the same bases
-                sequences = [sequence[:max_length] for sequence in sequences]
+            sequences = [sequence[:max_length] for sequence in sequences]  # first: both strands are of the same bases
             if other:
                 sequences = [other_strand(sequence) for sequence in sequences]
-            self._kept[key] = encode_sequences(prepared.tokenizer, sequences, split=split, cuts=found)
-            self._cuts[key] = found
-            while self._size() > self.limit and len(self._kept) > 1:
-                del self._cuts[self._kept.popitem(last=False)[0]]
+            self._kept[key] = encode_sequences(prepared.tokenizer, sequences, split=split, cuts=found), found
+            while self._size() > _KEPT and len(self._kept) > 1:
+                self._kept.popitem(last=False)
         self._kept.move_to_end(key)
+        rows, found = self._kept[key]
         if cuts is not None:
-            cuts += self._cuts[key]
-        return self._kept[key]
+            cuts += found
+        return rows
 
     def _size(self) -> int:
-        return sum(ids.nbytes for rows in self._kept.values() for ids in rows)
+        return sum(ids.nbytes for rows, _ in self._kept.values() for ids in rows)
 
 
 def run_points(
@@ -123,17 +125,20 @@ def _run(task, prepared, mode, seed, options: dict, work: Path, encodings: Encod
     defaults = {}
     if prepared.entry.control == "cnn":
         defaults, mode = CNN_TRAINING, "full"
+    cuts: list[Cut] = []
     known = {name: value for name, value in {**defaults, **options}.items() if name not in ("kmers", "strands")}
     # in random batches whatever their lengths, as all cells there are
     known |= {"group_by_length": False, "seed": seed}
     arguments = FinetuneArguments(data=task.name, model="", output=str(work), mode=mode, **known)
-    if mode == "linear":
-        return _probe(task, prepared, arguments, encodings)
-    return _train(task, prepared, arguments, work, encodings)
+    note_cut(cuts, "train", map(len, task.train.sequences), arguments.max_length)
+    adapt = _probe if mode == "linear" else _train
+    outcome = adapt(task, prepared, arguments, encodings, cuts)
+    outcome.sizes |= cut_records(cuts)
+    return outcome
 
 
 def _train(
-    task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, work: Path, encodings: Encodings
+    task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, encodings: Encodings, cuts: list[Cut]
 ) -> Outcome:
     processes = PartialState().num_processes
     if arguments.batch_size % processes:
@@ -141,8 +146,6 @@ def _train(
     arguments.batch_size //= processes
     model = build_classifier(prepared, task, arguments)
     sizes = {"parameters": count_parameters(model), "flops": count_flops(model, prepared)}
-    cuts: list[Cut] = []
-    note_cut(cuts, "train", map(len, task.train.sequences), arguments.max_length)
     limit_tokenizer(prepared.tokenizer, model)
 
     def encode(split: str, rows: list[np.ndarray], other: bool) -> list[np.ndarray]:
@@ -154,33 +157,31 @@ def _train(
     labels = {name: split.labels for name, split in task.splits.items()}
     pad_token_id = prepared.tokenizer.pad_token_id
     inputs = task_inputs(arguments, sequences, labels, None if reads_bases else encode, pad_token_id)
+    work = Path(arguments.output)
     adapted = adapt_classifier(
         arguments, model, inputs, task.problem_type, task.metric, work, last_checkpoint(work), quiet=True
     )
-    predictions = predictions_of(adapted.logits, task.problem_type)
-    return Outcome(adapted.dev, predictions, sizes | cut_records(cuts), {"epoch": adapted.epoch})
+    return Outcome(adapted.dev, predictions_of(adapted.logits, task.problem_type), sizes, {"epoch": adapted.epoch})
 
 
 # what needs no training of a network
 
 
-def _probe(task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, encodings: Encodings) -> Outcome:
+def _probe(
+    task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, encodings: Encodings, cuts: list[Cut]
+) -> Outcome:
     """The paper's linear probe: on the mean of the code vectors, or on the frequencies of hand-made tokens."""
-    cuts: list[Cut] = []
-    note_cut(cuts, "train", map(len, task.train.sequences), arguments.max_length)
     if prepared.is_vqdna:
         probe = fit_probe(prepared.tokenizer.codec, task, arguments.strand_average, arguments.max_length)
         rows = task_sequences(task)
-        dev, test = (predictions_of(probe.logits(rows[name]), task.problem_type) for name in ("dev", "test"))
-        return _probe_outcome(task, dev, test, probe.weight.size + probe.bias.size, {}, cuts)
+        return _outcome(task, probe, rows["dev"], rows["test"], {})
     longest = {"train": arguments.max_length, "dev": None, "test": None}
     train, dev, test = (
         token_frequencies(encodings.get(prepared, task, name, False, end, cuts), prepared.tokenizer)
         for name, end in longest.items()
     )
     probe = TokenProbe.fit(train, task.train.labels, dev, task.dev.labels, task.problem_type, task.metric)
-    chosen = {"strength": probe.strength}
-    return _probe_outcome(task, probe.predict(dev), probe.predict(test), probe.parameters, chosen, cuts)
+    return _outcome(task, probe, dev, test, {"strength": probe.strength})
 
 
 def fit_probe(codec, task: TaskData, strand_average: bool = False, max_length: int | None = None) -> LinearProbe:
@@ -197,16 +198,15 @@ def task_sequences(task: TaskData, max_length: int | None = None) -> dict[str, l
     return sequences | {"train": [ids[:max_length] for ids in sequences["train"]]}
 
 
-def _probe_outcome(task: TaskData, dev, predictions, parameters: int, chosen: dict, cuts: list[Cut]) -> Outcome:
-    scores = rounded(compute_scores(dev, task.dev.labels, problem_type=task.problem_type))
-    sizes = {"parameters": {"trained": parameters}, "flops": None, **cut_records(cuts)}
-    return Outcome(scores, predictions, sizes, chosen)
+def _outcome(task: TaskData, model: LinearProbe | TokenProbe | KmerRegression, dev, test, chosen: dict) -> Outcome:
+    """That of a model that was fitted; `dev` and `test` are rows as it takes them."""
+    scores = rounded_scores(model.predict(dev), task.dev.labels, task.problem_type)
+    sizes = {"parameters": {"trained": int(model.parameters)}, "flops": None}
+    return Outcome(scores, model.predict(test), sizes, chosen)
 
 
 def _kmer_regression(task: TaskData, seed: int, options: dict) -> Outcome:
     known = {name: options[name] for name in ("kmers", "strands") if name in options}
-    if "kmers" in known:
-        known["kmers"] = tuple(known["kmers"])
     if options.get("strand_average"):
         known.setdefault("strands", "both")
     model = KmerRegression.fit(
@@ -219,6 +219,4 @@ def _kmer_regression(task: TaskData, seed: int, options: dict) -> Outcome:
         seed=seed,
         **known,
     )
-    dev, predictions = model.predict(task.dev.sequences), model.predict(task.test.sequences)
-    scores = rounded(compute_scores(dev, task.dev.labels, problem_type=task.problem_type))
-    return Outcome(scores, predictions, {"parameters": {"trained": int(model.parameters)}, "flops": None}, {})
+    return _outcome(task, model, task.dev.sequences, task.test.sequences, {})
