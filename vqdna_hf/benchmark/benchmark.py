@@ -6,7 +6,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
@@ -15,9 +14,11 @@ from transformers.utils import logging as transformers_logging
 from ..arguments.analysis import BenchmarkArguments
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..runs.files import write_json
-from ..runs.records import different_settings, package_versions
+from ..runs.processes import start_processes
+from ..runs.records import different_settings
 from ..tasks.rows import MULTI_LABEL
 from ..training.encoding import encode_sequences
+from ..training.finetune import run_results
 from .run.ablations import (
     RECORD_FIELDS,
     ablation_tables,
@@ -55,8 +56,7 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
         ValueError: wrong task files, a tokenizer that gives no tokens, or cells of other settings in the output
             directory; all before anything is trained.
     """
-    # as the trainers say later: without this, processes on a machine without a GPU do not know of each other yet
-    PartialState(cpu=not torch.cuda.is_available())
+    start_processes()
     part, parts = _part(arguments.part)
     specification = read_specification(arguments.file, to_run=not arguments.tables_only)
     output, cells = Path(os.path.realpath(arguments.output)), list_cells(specification)
@@ -144,10 +144,8 @@ def _check_named_models(specification: Specification, tasks: dict[str, TaskData]
 
 def _check_several_labels(cells: list[Cell], tasks: dict[str, TaskData]):
     """Refuse what reads one label a row, where a task has several."""
-    for cell in cells:
+    for cell in (cell for cell in cells if tasks[cell.task.name].problem_type == MULTI_LABEL):
         entry = cell.model
-        if tasks[cell.task.name].problem_type != MULTI_LABEL:
-            continue
         if entry.control == "kmer-regression" or (cell.mode == "linear" and not _is_learned(entry)):
             raise ValueError(
                 f"{cell.task.name} has several labels a row, and models.{entry.name} ({cell.mode}) takes one. Leave "
@@ -210,11 +208,10 @@ def _check_weights(specification: Specification, prepared: dict[str, PreparedMod
     """Make sure that finished cells are of the weights that are about to be used."""
     for cell in list_cells(specification):
         path, model = cell_path(output, cell), prepared.get(cell.model.name)
-        if model is not None and path.is_file() and read_cell(path)["weights"] != model.weights:
+        if model is not None and path.is_file() and (before := read_cell(path)["weights"]) != model.weights:
             raise ValueError(
-                f"{path} is of other weights of {cell.model.name} ({read_cell(path)['weights']}) than those there now "
-                f"({model.weights}). Remove the cells of {cell.model.name} to run them again, or choose another "
-                "output."
+                f"{path} is of other weights of {cell.model.name} ({before}) than those there now ({model.weights}). "
+                f"Remove the cells of {cell.model.name} to run them again, or choose another output."
             )
 
 
@@ -223,28 +220,23 @@ def _run_cell(specification, cell: Cell, task: TaskData, prepared: PreparedModel
     settings = cell_settings(specification, cell, task)
     work = work_directory(output, cell.name, {**settings, "weights": prepared.weights})
     best, outcomes = run_points(task, prepared, cell.mode, cell.seed, points, work, encodings)
+    chosen, scores = outcomes[best], score_test(task, outcomes[best].predictions)
+    tokens = describe_tokens(prepared, task, encodings)
     return {
         "format": FORMAT,
-        "task": task.name,
+        **run_results(task, cell.mode, cell.seed, task.metric, chosen.dev, scores["test"], started),
         "family": task.family,
-        "metric": task.metric,
         "problem_type": task.problem_type,
         "model": cell.model.name,
-        "mode": cell.mode,
-        "seed": cell.seed,
         "kind": prepared.kind,
         "settings": settings,
         "weights": prepared.weights,
         "points": [{"settings": options, "dev": outcome.dev} for options, outcome in zip(points, outcomes)],
-        "chosen": {**points[best], **outcomes[best].chosen},
-        "dev": outcomes[best].dev,
-        **score_test(task, outcomes[best].predictions),
-        "counts": task.counts,
+        "chosen": {**points[best], **chosen.chosen},
+        **scores,
         "whole_counts": task.whole,
-        "tokenizer": describe_tokens(prepared, task, encodings),
-        **outcomes[best].sizes,
+        "tokenizer": tokens,
+        **chosen.sizes,
         "pretraining_bases": prepared.pretraining_bases,
-        "seconds": round(time.time() - started, 1),
-        "versions": package_versions(),
         "processes": PartialState().num_processes,
     }

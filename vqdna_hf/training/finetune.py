@@ -100,7 +100,8 @@ def finetune(arguments: FinetuneArguments) -> dict:
         )
         dev, test = adapted.dev, adapted.test
         started -= adapted.seconds_before
-    results = run_results(arguments, info, metric, dev, test, started)
+    results = run_results(info, arguments.mode, arguments.seed, metric, dev, test, started)
+    results["arguments"] = {**arguments.settings(), "learning_rate": learning_rate(arguments)}
     if arguments.mode != "linear":
         results["arguments"]["dropout"] = dropout
     results |= cut_records(cuts)
@@ -197,25 +198,25 @@ def _fit_probe(arguments: FinetuneArguments, tokenizer, sequences: dict, labels:
     return LinearProbe.fit(tokenizer.codec, train, dev, info, metric, **pooling)
 
 
-def run_results(arguments: FinetuneArguments, info: TaskInfo, metric: str, dev: dict, test: dict, started: float):
-    """What `results.json` holds of any run.
+def run_results(info: TaskInfo, mode: str, seed: int, metric: str, dev: dict, test: dict, started: float) -> dict:
+    """What `results.json`, or a cell of a benchmark, holds of any run on a task.
 
     Args:
+        metric: the score that dev selects by.
         dev, test: scores.
         started: `time.time()` when the run began; earlier by what interrupted parts of it took until their
             last checkpoints.
     """
     return {
         "task": info.name,
-        "mode": arguments.mode,
-        "seed": arguments.seed,
+        "mode": mode,
+        "seed": seed,
         "metric": metric,
         "dev": dev,
         "test": test,
         "counts": dict(info.counts),
         "seconds": round(time.time() - started, 1),
         "versions": package_versions(),
-        "arguments": {**arguments.settings(), "learning_rate": learning_rate(arguments)},
     }
 
 

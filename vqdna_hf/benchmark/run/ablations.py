@@ -225,8 +225,9 @@ def ablation_tables(specification: Specification, cells: list[dict], output: Pat
     for study in specification.ablations:
         rows = _model_rows(study, cells) if study.models else _vocabulary_rows(study, specification, records)
         if rows:
+            title = f"Ablation: {study.name}" + (f" (linear probe on {study.task})" if study.task else "")
             published = study.published if study.published is not None else bool(study.variants)
-            tables.append(ablation_table(rows, study.title(), published))
+            tables.append(ablation_table(rows, title, published))
     return tables
 
 

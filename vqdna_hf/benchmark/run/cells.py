@@ -124,4 +124,4 @@ def describe(entry: ModelEntry) -> dict:
     for place in (content, content.get("vocabulary")):
         if isinstance(place, dict) and "path" in place and Path(place["path"]).is_dir():
             place["path"] = Path(place["path"]).resolve().name
-    return json.loads(json.dumps(content))
+    return content

@@ -25,7 +25,7 @@ from ...training.encoding import encode_sequences
 from ...training.positions import limit_tokenizer
 from ...training.task_inputs import task_inputs
 from .classifiers import build_classifier, count_flops, count_parameters
-from .prepare import PreparedModel
+from .prepare import PreparedModel, batch_per_process
 from .scoring import rounded_scores
 from .tasks import TaskData
 
@@ -140,10 +140,7 @@ def _run(task, prepared, mode, seed, options: dict, work: Path, encodings: Encod
 def _train(
     task: TaskData, prepared: PreparedModel, arguments: FinetuneArguments, encodings: Encodings, cuts: list[Cut]
 ) -> Outcome:
-    processes = PartialState().num_processes
-    if arguments.batch_size % processes:
-        raise ValueError(f"A batch of {arguments.batch_size} cannot be shared by {processes} processes; change one.")
-    arguments.batch_size //= processes
+    arguments.batch_size = batch_per_process(arguments.batch_size)
     model = build_classifier(prepared, task, arguments)
     sizes = {"parameters": count_parameters(model), "flops": count_flops(model, prepared)}
     limit_tokenizer(prepared.tokenizer, model)

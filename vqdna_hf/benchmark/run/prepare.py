@@ -27,6 +27,7 @@ from ...training.objectives import objective_of
 from ...training.pretrain import pretrain
 from ...training.tokenize import tokenize
 from ...training.train_tokenizer import train_tokenizer
+from ..spec.command_options import EncoderArguments
 from ..spec.schema import ModelEntry, Specification
 from .finished import UNTRAINED, check_encoder, check_inputs, encoder_directory, is_finished, tokenizer_directory
 
@@ -104,8 +105,9 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
     else:
         _make_tokenizer(entry, specification, output, vocabulary)
     options, finished = {**_QUIET, **entry.encoder}, check_encoder(entry, specification, output)
-    if options.get("max_steps") == 0 and not finished:
-        _untrained(options, vocabulary, directory)
+    made = EncoderArguments(corpus="", tokenizer="", output="", **entry.encoder)
+    if made.max_steps == 0 and not finished:
+        _untrained(made, vocabulary, directory)
     elif not finished:
         arguments = PretrainArguments(
             corpus=str(make_corpus(specification, output)),
@@ -118,9 +120,7 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
         pretrain(arguments)
         PartialState().wait_for_everyone()
     kind = "learned vocabulary" if entry.vocabulary is not None else "hand-made vocabulary"
-    steps = options.get("max_steps", PretrainArguments.max_steps)
-    shown = steps * options.get("batch_size", PretrainArguments.batch_size) * specification.window
-    shown *= options.get("gradient_accumulation_steps", 1)
+    shown = made.max_steps * made.batch_size * made.gradient_accumulation_steps * specification.window
     tokenizer = AutoTokenizer.from_pretrained(directory)
     return PreparedModel(entry, kind, str(directory), tokenizer, weights_digest(directory), shown)
 
@@ -189,12 +189,19 @@ def learn_vocabulary(options: dict, specification: Specification, directory: Pat
 
 
 def _per_process(options: dict, arguments_class: type) -> dict:
-    """The same batches on any number of processes: a file's batch is that of all of them together."""
+    return {**options, "batch_size": batch_per_process(options.get("batch_size", arguments_class.batch_size))}
+
+
+def batch_per_process(batch: int) -> int:
+    """The same batches on any number of processes: a file's batch is that of all of them together.
+
+    Raises:
+        ValueError: it cannot be shared by them.
+    """
     processes = PartialState().num_processes
-    batch = options.get("batch_size", arguments_class.batch_size)
     if batch % processes:
         raise ValueError(f"A batch of {batch} cannot be shared by {processes} processes; change one of them.")
-    return {**options, "batch_size": batch // processes}
+    return batch // processes
 
 
 def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Path, directory: Path):
@@ -209,10 +216,10 @@ def _make_tokenizer(entry: ModelEntry, specification: Specification, output: Pat
     PartialState().wait_for_everyone()
 
 
-def _untrained(options: dict, vocabulary: Path, directory: Path):
+def _untrained(made: EncoderArguments, vocabulary: Path, directory: Path):
     """An encoder as it was initialized, in the form of a pre-trained one."""
     if PartialState().is_main_process:
-        settings = {name: options.get(name, getattr(PretrainArguments, name)) for name in _INITIALIZING}
+        settings = {name: getattr(made, name) for name in _INITIALIZING}
         objective = objective_of(PretrainArguments(corpus="", tokenizer=str(vocabulary), output="", **settings))
         set_seed(settings["seed"])
         model = objective.build_model()

@@ -60,10 +60,8 @@ def load_tasks(specification: Specification) -> dict[str, TaskData]:
     Raises:
         TaskDataError: files that are missing, wrong, or differ from the catalogue.
     """
-    found = {}
-    for entry in tqdm(specification.tasks, desc="Loading tasks", disable=None):
-        found[entry.name] = _load(entry, specification)
-    return found
+    entries = tqdm(specification.tasks, desc="Loading tasks", disable=None)
+    return {entry.name: _load(entry, specification) for entry in entries}
 
 
 def _load(entry: TaskEntry, specification: Specification) -> TaskData:

@@ -73,10 +73,6 @@ class Study(Arguments):
         None, "the number of the paper's table to add; by what is varied when not given"
     )
 
-    def title(self) -> str:
-        """The heading of its table."""
-        return f"Ablation: {self.name}" + (f" (linear probe on {self.task})" if self.task else "")
-
 
 @dataclass(frozen=True)
 class Specification(Arguments):

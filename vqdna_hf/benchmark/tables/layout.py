@@ -109,14 +109,11 @@ def mark_best(rows: Iterable[Row], columns: Iterable[int], better: Callable = ma
             members = [i for i, row in enumerate(rows) if row.rank == group and row.cells[column].value is not None]
             values = [round(rows[i].cells[column].value, 2) for i in members]
             steps = sorted(set(values), reverse=better is max)
-            if len(members) < 2 or len(steps) < 2:
-                continue
+            marks = dict(zip(steps, (BEST, SECOND))) if len(steps) > 1 else {}
             for i, value in zip(members, values):
-                if value in steps[:2]:
-                    mark = BEST if value == steps[0] else SECOND
-                    cells = list(rows[i].cells)
-                    cells[column] = replace(cells[column], mark=mark)
-                    rows[i] = replace(rows[i], cells=tuple(cells))
+                cells = list(rows[i].cells)
+                cells[column] = replace(cells[column], mark=marks.get(value, ""))
+                rows[i] = replace(rows[i], cells=tuple(cells))
     return tuple(rows)
 
 

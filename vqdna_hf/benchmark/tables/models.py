@@ -87,7 +87,7 @@ def _rank_table(scores: Scores, mode: str, published: bool) -> Table:
             Cell(row[0]),
             _tokenizer_cells(one)[0],
             Cell(_sum(every, "parameters", 1e6)),
-            Cell(_range([(cell.get("parameters") or {}).get("trained") for cell in every], 1e6)),
+            Cell(_range(every, "parameters", "trained", 1e6)),
             Cell(_sum(every, "flops", 1e9)),
             Cell(_bases(every)),
             number(ranks.average.get(row)),
@@ -140,14 +140,13 @@ def _tokenizer_cells(one: Summary) -> tuple[Cell, Cell]:
 
 def _sum(cells: list[dict], part: str, unit: float) -> str:
     """`85.0 + 14.4`: encoder and tokenizer; a tokenizer without any is not mentioned."""
-    encoder = _range([(cell.get(part) or {}).get("encoder") for cell in cells], unit)
-    tokenizer = _range([(cell.get(part) or {}).get("tokenizer") or None for cell in cells], unit)
+    encoder, tokenizer = (_range(cells, part, name, unit) for name in ("encoder", "tokenizer"))
     return encoder if tokenizer == NOTHING else f"{encoder} + {tokenizer}"
 
 
-def _range(values: list[float | None], unit: float) -> str:
-    """One number, or the least and the greatest where they print differently."""
-    known = [value / unit for value in values if value is not None]
+def _range(cells: list[dict], part: str, name: str, unit: float) -> str:
+    """A number that is not 0, or the least and the greatest where they print differently."""
+    known = [value / unit for cell in cells if (value := (cell.get(part) or {}).get(name))]
     if not known:
         return NOTHING
     low, high = significant(min(known)), significant(max(known))

@@ -219,10 +219,9 @@ def _notes(scores: Scores, has_clean: bool) -> list[str]:
         if any(counts[split] < whole[split] for split in splits):
             used, there = (" / ".join(f"{rows[split]:,}" for split in splits) for rows in (counts, whole))
             fewer[one.task] = f"{one.task} {used} {' / '.join(splits)} rows of {there}"
-        settings = [_fixed_settings(cell) for cell in one.cells]
-        if any(other != settings[0] for other in settings):
-            keys = {key for other in settings for key in other}
-            changed = [key for key in keys if any(other.get(key) != settings[0].get(key) for other in settings)]
+        first, *others = (_fixed_settings(cell) for cell in one.cells)
+        changed = {key for other in others for key in first | other if first.get(key) != other.get(key)}
+        if changed:
             notes.append(f"{one.row[0]} on {one.task}: seeds differ in {', '.join(sorted(changed))}.")
     if has_clean:
         listed = "; ".join(clean.values())
