@@ -97,7 +97,7 @@ def cell_settings(specification: Specification, cell: Cell, task: TaskData) -> d
     if task.dev_split is not None:
         settings["dev_split"] = task.dev_split
     if isinstance(cell.model.vocabulary, str):
-        settings["vocabulary"] = describe(next(m for m in specification.models if m.name == cell.model.vocabulary))
+        settings["vocabulary"] = describe(specification.owner_of(cell.model))
     if cell.model.encoder is None:
         del settings["window"], settings["fasta"]
     return json.loads(json.dumps(settings))

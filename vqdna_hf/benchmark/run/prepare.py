@@ -98,8 +98,7 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
     vocabulary, directory = tokenizer_directory(entry, output), encoder_directory(entry, output)
     if entry.vocabulary is not None:
         # another model's may be needed before that model's turn, or in another part of the cells
-        shared = isinstance(entry.vocabulary, str)
-        owner = next(one for one in specification.models if one.name == entry.vocabulary) if shared else entry
+        owner = specification.owner_of(entry)
         if owner.learns_vocabulary:
             learn_vocabulary(owner.vocabulary, specification, vocabulary)
     else:
@@ -114,8 +113,9 @@ def prepare_model(entry: ModelEntry, specification: Specification, output: Path)
             tokenizer=entry.vocabulary_path or str(vocabulary),  # a name stays one, wherever the package is
             output=str(directory),
             resume=True,
-            **_per_process(options, PretrainArguments),
+            **options,
         )
+        arguments.batch_size = batch_per_process(arguments.batch_size)
         logger.info("Pre-training %s", entry.name)
         pretrain(arguments)
         PartialState().wait_for_everyone()
@@ -177,19 +177,10 @@ def learn_vocabulary(options: dict, specification: Specification, directory: Pat
     if is_finished(directory, options, TrainTokenizerArguments, specification):
         return
     logger.info("Learning the vocabulary %s", directory.parent.name)
-    train_tokenizer(
-        TrainTokenizerArguments(
-            fasta=list(specification.fasta),
-            output=str(directory),
-            resume=True,
-            **_per_process(options, TrainTokenizerArguments),
-        )
-    )
+    arguments = TrainTokenizerArguments(fasta=specification.fasta, output=str(directory), resume=True, **options)
+    arguments.batch_size = batch_per_process(arguments.batch_size)
+    train_tokenizer(arguments)
     PartialState().wait_for_everyone()
-
-
-def _per_process(options: dict, arguments_class: type) -> dict:
-    return {**options, "batch_size": batch_per_process(options.get("batch_size", arguments_class.batch_size))}
 
 
 def batch_per_process(batch: int) -> int:

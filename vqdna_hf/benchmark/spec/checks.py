@@ -62,14 +62,12 @@ def _check_modes(model: ModelEntry, specification: Specification):
 
 
 def _check_model(model: ModelEntry, specification: Specification, to_run: bool):
-    where, owner = f"models.{model.name}", model
-    if isinstance(model.vocabulary, str):
-        owner = next((one for one in specification.models if one.name == model.vocabulary), None)
-        if owner is None or not owner.learns_vocabulary:
-            raise ValueError(
-                f"{where}: vocabulary names {model.vocabulary!r}, which is no model of the file that learns one. For "
-                "one that is there already, say where: `vocabulary: {path: DIRECTORY}`."
-            )
+    where, owner = f"models.{model.name}", specification.owner_of(model)
+    if isinstance(model.vocabulary, str) and not (owner and owner.learns_vocabulary):
+        raise ValueError(
+            f"{where}: vocabulary names {model.vocabulary!r}, which is no model of the file that learns one. For one "
+            "that is there already, say where: `vocabulary: {path: DIRECTORY}`."
+        )
     untrained = model.encoder is None or model.encoder.get("max_steps") == 0
     makes_bpe = (model.tokenizer or {}).get("kind") == "bpe"
     if not specification.fasta and (not untrained or model.learns_vocabulary or makes_bpe):

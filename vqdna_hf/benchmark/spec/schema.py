@@ -92,6 +92,11 @@ class Specification(Arguments):
     reference: str | None = option(None, "the model from which paired differences are taken")
     ablations: list[Study] = option([], "studies of vocabularies")
 
+    def owner_of(self, model: ModelEntry) -> ModelEntry | None:
+        """The model that a vocabulary is made for: itself, or the one it names; None if the file has no such."""
+        name = model.vocabulary if isinstance(model.vocabulary, str) else model.name
+        return next((one for one in self.models if one.name == name), None)
+
     def modes_of(self, model: ModelEntry) -> tuple[str, ...]:
         """The modes that a model runs; a control has one of its own."""
         return ("control",) if model.control else tuple(model.modes or self.modes)

@@ -2,7 +2,7 @@
 
 import re
 
-from .layout import BEST, SECOND, Cell, Row, Table, with_sections
+from .layout import BEST, SECOND, Cell, Row, Table
 
 
 _ESCAPES = {
@@ -41,14 +41,12 @@ def table_to_latex(table: Table) -> str:
         r"\toprule",
         _line(table.columns),
     ]
-    if not table.sections:
+    for section, rows in table.sections.items():
         lines.append(r"\midrule")
-    for section, row in with_sections(table):
-        if row is None:
+        if section:
             heading = rf"\emph{{{escape_latex(section)}}}"
-            lines += [r"\midrule", rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\"]
-        else:
-            lines.append(_row(row))
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
+        lines += map(_row, rows)
     lines += [r"\bottomrule", r"\end{tabular}"]
     notes = (("Bold: best of a column; underlined: second.",) if table.is_marked else ()) + table.notes
     if notes:

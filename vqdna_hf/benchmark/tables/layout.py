@@ -61,10 +61,12 @@ class Table:
                 raise ValueError(f"{self.title}: a row has {len(row.cells)} entries for {len(self.columns)} columns.")
 
     @property
-    def sections(self) -> tuple[str, ...]:
-        """The names of the sections, in order; none where all rows are of one."""
-        names = tuple(dict.fromkeys(row.section for row in self.rows))
-        return names if len(names) > 1 else ()
+    def sections(self) -> dict[str, list[Row]]:
+        """The rows by the names of their sections, in order; under an empty one where all are of one section."""
+        names = dict.fromkeys(row.section for row in self.rows)
+        if len(names) < 2:
+            return {"": list(self.rows)}
+        return {name: [row for row in self.rows if row.section == name] for name in names}
 
     @property
     def is_marked(self) -> bool:
@@ -78,27 +80,15 @@ class Table:
     def to_markdown(self) -> str:
         """A heading, the table with its columns aligned, and the notes as a list."""
         lines = [[_markdown(column) for column in self.columns]]
-        for section, row in with_sections(self):
-            if row is None:
-                lines.append([f"*{_markdown(section)}*"] + [""] * (len(self.columns) - 1))
-            else:
-                lines.append([_marked(cell) for cell in row.cells])
+        for section, rows in self.sections.items():
+            lines += [[f"*{_markdown(section)}*"] + [""] * (len(self.columns) - 1)] if section else []
+            lines += [[_marked(cell) for cell in row.cells] for row in rows]
         widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(self.columns))]
         rule = ["-" * (width - 1) + (":" if side == "r" else "-") for width, side in zip(widths, self.align)]
         text = [_line(line, widths, self.align) for line in (lines[0], rule, *lines[1:])]
         notes = (("Bold: best of a column; italics: second.",) if self.is_marked else ()) + self.notes
         parts = [f"### {_markdown(self.title)}", "\n".join(text)]
         return "\n\n".join(parts + (["\n".join(f"- {_markdown(note)}" for note in notes)] if notes else [])) + "\n"
-
-
-def with_sections(table: Table) -> Iterable[tuple[str, Row | None]]:
-    """The rows by section, each section that has a name announced by a `None`."""
-    for section in table.sections or ("",):
-        if section:
-            yield section, None
-        for row in table.rows:
-            if not table.sections or row.section == section:
-                yield section, row
 
 
 def mark_best(rows: Iterable[Row], columns: Iterable[int], better: Callable = max) -> tuple[Row, ...]:
