@@ -16,6 +16,8 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 import vqdna_hf.benchmark.benchmark as command
 import vqdna_hf.benchmark.run.prepare as prepare
 from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
+from vqdna_hf.benchmark.run.archive import read_archive
+from vqdna_hf.benchmark.run.cells import CELL_FIELDS
 from vqdna_hf.tasks import TaskDataError
 from vqdna_hf.training.encoding import EmptySequenceError
 
@@ -99,6 +101,21 @@ def test_two_parts_give_what_one_run_gives(finished, tmp_path):
     assert 0 < len(first) < len(finished[2])
 
     assert without_times(run(finished[0], tmp_path, part="2/2")) == without_times(finished[2])
+
+
+def test_cells_that_another_part_finishes_meanwhile_are_in_the_parquet_file(finished, tmp_path, monkeypatch):
+    path, whole, _ = finished
+    shutil.copytree(whole / "cells", tmp_path / "cells")
+    late, write_tables = sorted((tmp_path / "cells").iterdir())[-1], command.write_tables
+    late.rename(tmp_path / late.name)
+
+    def finish_another(*args, **kwargs):
+        (tmp_path / late.name).rename(late)
+        return write_tables(*args, **kwargs)
+
+    monkeypatch.setattr(command, "write_tables", finish_another)
+    assert len(run(path, tmp_path, tables_only=True)) == 6
+    assert len(read_archive(tmp_path / "cells.parquet", CELL_FIELDS)) == 7
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -95,7 +95,8 @@ def benchmark(arguments: BenchmarkArguments) -> list[dict]:
             from .tables.figure import write_score_figure
 
             write_score_figure(found, output)
-        pack(output / "cells", found)
+        # another part may have finished some while the tables were written
+        pack(output / "cells", find_cells(output, cells))
         pack(output / "ablations", list(find_ablations(specification, output).values()))
         logger.info("Tables: %s; cells: %s", output / "tables.md", archive_path(output / "cells"))
     return found
