@@ -4,6 +4,7 @@ import copy
 import math
 import re
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -234,3 +235,10 @@ def test_what_may_be_typed_in_several_ways():
     assert read("train-tokenizer", "--output", "o", "--kmeans", "false").kmeans is False
     with pytest.raises(ValueError, match="--learning-rate -0.001: must be at least 0"):
         read("train-tokenizer", "--output", "o", "--learning-rate", "-1e-3")
+
+
+def test_paths_are_kept_as_text():
+    """A run's settings are written as JSON."""
+    arguments = TrainTokenizerArguments(output=Path("out"), fasta=[Path("a.fa"), "b.fa"])
+    arguments.output = Path("other")
+    assert (arguments.output, arguments.fasta) == ("other", ["a.fa", "b.fa"])

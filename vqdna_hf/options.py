@@ -157,8 +157,17 @@ def _is_finite(value: Real) -> bool:
         return False
 
 
+def _plain(value):
+    """The value with paths as text, as records of runs hold them."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 class Arguments:
     """Base of the argument classes: what is assigned to a field is checked, at construction and later.
+
+    A path is kept as text.
 
     Raises:
         ValueError: names the option as it is typed, its value, and what it must be.
@@ -168,7 +177,7 @@ class Arguments:
         one = type(self).__dataclass_fields__.get(name)
         if one is not None:
             check_value(one, value, option_name(name))
-        super().__setattr__(name, value)
+        super().__setattr__(name, _plain(value))
 
     @classmethod
     def check_options(cls, values: dict[str, Any], where: str):
