@@ -138,15 +138,13 @@ def _is_vocabulary_alone(arguments: FinetuneArguments) -> bool:
 
 def cut_splits(arguments: FinetuneArguments, splits: DatasetDict, cuts: list[Cut]) -> tuple[dict, dict]:
     """Nucleotide ids and labels of each split; training sequences are cut to `max_length` bases, if that is given."""
-    sequences = {name: [np.asarray(ids) for ids in rows["nucleotide_ids"]] for name, rows in _arrays(splits)}
-    labels = {name: np.asarray(rows["labels"]) for name, rows in _arrays(splits)}
+    # subtle: `[:]` reads a column as a whole; row by row it takes fifty times as long
+    columns = {name: rows[:] for name, rows in splits.with_format("numpy").items()}
+    sequences = {name: list(part["nucleotide_ids"]) for name, part in columns.items()}
+    labels = {name: part["labels"] for name, part in columns.items()}
     note_cut(cuts, "train", map(len, sequences["train"]), arguments.max_length)
     sequences["train"] = [ids[: arguments.max_length] for ids in sequences["train"]]
     return sequences, labels
-
-
-def _arrays(splits: DatasetDict):
-    return splits.with_format("numpy").items()
 
 
 def _load_model(arguments: FinetuneArguments, info: TaskInfo, tokenizer, sequences: dict):
