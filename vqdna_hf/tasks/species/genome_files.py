@@ -263,6 +263,6 @@ def read_parquet(file: GenomeFile, wanted: Iterable[str] | None, token) -> Itera
             header = row["description"]
             contig = header.partition(" ")[0]
             species = species_of_header(header) or own_name("", header) or contig
-            if species is not None and (wanted is None or species in wanted):
+            if wanted is None or species in wanted:
                 ids = bases_to_ids(row["sequence"], where=f"{contig} at {row['start_pos']} in {file}")
                 yield species, contig, row["start_pos"], ids
