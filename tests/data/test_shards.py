@@ -141,7 +141,7 @@ def test_lost_and_cut_shards_of_a_finished_corpus_are_made_again(genomes, tmp_pa
 
 
 def test_a_slow_process_of_a_launch_leaves_the_repair_to_the_first(genomes, tmp_path, monkeypatch):
-    """It looks at the shards before the first process has made them again, and goes on when that has finished."""
+    """It looks at the shards before the first process has made them again, and resumes when that has finished."""
     expected = write(genomes, tmp_path, tokenizer=EchoTokenizer(), **CODES).manifest
     (tmp_path / "train" / "shard-00001.parquet").write_bytes(b"PAR1")
     look, mended = corpus_module.complaint, []

@@ -114,16 +114,16 @@ def test_contigs_of_a_split_are_respected():
 
 
 def test_just_so_many_known_bases_are_hidden(dataset):
-    hidden_at = np.zeros(64)
+    masked_at = np.zeros(64)
     for item in dataset.__getitems__(range(200)):
         ids, labels = item["nucleotide_ids"], item["labels"]
-        hidden = ids == 5
-        assert hidden.sum() == round(0.25 * len(ids))
-        assert (labels[hidden] < 4).all()
-        assert np.array_equal(ids[~hidden], labels[~hidden])
+        masked = ids == 5
+        assert masked.sum() == round(0.25 * len(ids))
+        assert (labels[masked] < 4).all()
+        assert np.array_equal(ids[~masked], labels[~masked])
         if len(ids) == 64:
-            hidden_at += hidden
-    assert hidden_at.min() > 20 and hidden_at.max() < 85
+            masked_at += masked
+    assert masked_at.min() > 20 and masked_at.max() < 85
 
 
 def test_unknown_bases_are_never_hidden():

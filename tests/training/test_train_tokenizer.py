@@ -125,21 +125,21 @@ def test_codebooks_are_seeded_before_and_after_the_warm_up(monkeypatch, tmp_path
 
 
 def test_the_last_steps_hide_nothing(monkeypatch, tmp_path, genome_fasta):
-    hidden, seeded, original, kmeans = [], [], VQDNACodecTrainer.training_step, Quantizer.kmeans_
+    masked, seeded, original, kmeans = [], [], VQDNACodecTrainer.training_step, Quantizer.kmeans_
 
     def step(trainer, model, inputs, *rest):
-        hidden.append(int((inputs["nucleotide_ids"] == 5).sum()))
+        masked.append(int((inputs["nucleotide_ids"] == 5).sum()))
         return original(trainer, model, inputs, *rest)
 
     def count(quantizer, *args, **kwargs):
-        seeded.append(len(hidden))
+        seeded.append(len(masked))
         return kmeans(quantizer, *args, **kwargs)
 
     monkeypatch.setattr(VQDNACodecTrainer, "training_step", step)
     monkeypatch.setattr(Quantizer, "kmeans_", count)
     arguments = tokenizer_arguments(genome_fasta, tmp_path / "out", mask_ratio=0.25, clean_steps=2)
     train_tokenizer(arguments)
-    assert len(hidden) == 6 and min(hidden[:4]) > 0 and max(hidden[4:]) == 0
+    assert len(masked) == 6 and min(masked[:4]) > 0 and max(masked[4:]) == 0
     assert seeded == [0, 3, 4]  # before the first step, after the warm-up, and before the first clean step
 
 
