@@ -104,6 +104,10 @@ def test_only_sequences_that_lose_something_are_counted(caplog):
     assert cuts[1:] == [Cut("", 1, 2, 6, "tokens")]
 
 
+def test_a_record_without_cuts_has_none():
+    assert read_cuts({}) == read_cuts({"cut": None}) == []  # null in cells that were read from a Parquet file
+
+
 def test_an_unfinished_run_of_an_older_version_is_not_resumed_in_another_way(tmp_path):
     """Its record says 512, which was the default; what that cut must not be trained on from its middle on."""
     (tmp_path / "run.json").write_text(json.dumps({"max_length": 512, "seed": 1}))

@@ -98,7 +98,7 @@ def cut_records(cuts: list[Cut]) -> dict[str, list[dict]]:
 
 def read_cuts(record: dict) -> list[Cut]:
     """The cuts that a record holds."""
-    return [Cut(**fields) for fields in record.get("cut", [])]
+    return [Cut(**fields) for fields in record.get("cut") or []]
 
 
 def weight_digests(directory: Path, names: Collection[str] | None = None) -> dict[str, str]:
