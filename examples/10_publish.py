@@ -16,7 +16,8 @@ import argparse
 from transformers import pipeline
 
 import vqdna_hf  # noqa: F401  registers the classes, so that no remote code is needed
-from vqdna_hf.hub.publish import PublishArguments, publish
+from vqdna_hf.arguments.publishing import PublishArguments
+from vqdna_hf.hub.publish import publish
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from vqdna_hf.benchmark.benchmark import BenchmarkArguments, benchmark
+from vqdna_hf.arguments.analysis import BenchmarkArguments
+from vqdna_hf.benchmark.benchmark import benchmark
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
