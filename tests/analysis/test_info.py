@@ -8,6 +8,7 @@ from torch import nn
 from vqdna_hf import VQDNAConfig
 from vqdna_hf.analysis.info import encoder_info, info
 from vqdna_hf.arguments.analysis import InfoArguments
+from vqdna_hf.baselines import TokenEncoderConfig, TokenEncoderForSequenceClassification, kmer_tokenizer
 
 
 def test_the_cost_of_long_sequences_is_counted_without_their_memory(monkeypatch):
@@ -34,6 +35,15 @@ def test_a_preset_that_is_too_short_leaves_the_others_their_rows(monkeypatch, ca
     assert "512" in refused["refused"] or "514" in refused["refused"]
     assert counted["flops"] > 0 and counted["what"] == "encoder small"
     assert "encoder paper-bert" in capsys.readouterr().out
+
+
+def test_an_encoder_of_hand_made_tokens_has_a_row(tmp_path, capsys):
+    config = TokenEncoderConfig.from_preset("tiny", tokenizer=kmer_tokenizer(3))
+    model = TokenEncoderForSequenceClassification(config)
+    model.save_pretrained(tmp_path)
+    [row] = info(InfoArguments(model=str(tmp_path), length=100))
+    assert row["parameters"] == model.token_encoder.num_parameters() and row["flops"] > 0
+    assert "FLOPs, 100 tokens" in capsys.readouterr().out
 
 
 def test_a_model_of_another_kind_is_refused_by_its_name(tmp_path):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig
 
 from ..arguments.analysis import InfoArguments
+from ..baselines.modeling_tokens import TokenEncoderConfig, TokenEncoderModel
 from ..checkpoints import resolve_checkpoint
 from ..modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAModel
@@ -31,17 +31,19 @@ def codec_info(config: VQDNACodecConfig, length: int) -> dict[str, float]:
     return {"parameters": codec.num_parameters() + codebooks, "flops": counter.get_total_flops()}
 
 
-def encoder_info(config: VQDNAConfig, length: int) -> dict[str, float]:
-    """Parameters of an encoder with its projection (the codec not counted), and FLOPs of `length` positions."""
+def encoder_info(config: VQDNAConfig | TokenEncoderConfig, length: int) -> dict[str, float]:
+    """Parameters of an encoder with its projection or its table of tokens (a codec not counted), and FLOPs of `length`
+    positions.
+    """
     # without contents: attention in plain products holds the square of `length` numbers
-    model = VQDNAModel(config).eval().to("meta")
+    model = (TokenEncoderModel if isinstance(config, TokenEncoderConfig) else VQDNAModel)(config).eval().to("meta")
     # subtle: only plain matrix products are counted on every device, not the fused attention kernels
     model.set_attn_implementation("eager")
-    inner = sum(parameter.numel() for parameter in model.codec.parameters())
+    parts = [part.numel() for name, part in model.named_parameters() if not name.startswith("codec.")]
     embeds = torch.zeros(1, length, config.hidden_size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(inputs_embeds=embeds)
-    return {"parameters": model.num_parameters() - inner, "flops": counter.get_total_flops()}
+    return {"parameters": sum(parts), "flops": counter.get_total_flops()}
 
 
 def _preset_info(name: str, length: int) -> dict:
@@ -51,38 +53,45 @@ def _preset_info(name: str, length: int) -> dict:
         return {"refused": str(error)}
 
 
+def _rows(model: str, length: int) -> list[dict]:
+    """What a directory holds: a tokenizer, one with its encoder, or an encoder of hand-made tokens."""
+    directory = Path(resolve_checkpoint(model))
+    held = read_directory(directory)
+    if held.model_type == TokenEncoderConfig.model_type:
+        config = TokenEncoderConfig.from_pretrained(directory)
+        return [{"what": "encoder of tokens", **encoder_info(config, length)}]
+    if held.is_foreign:
+        raise ValueError(f"{model} holds no VQDNA tokenizer or model, but one of {held.model_type}.")
+    if held.model_type == VQDNAConfig.model_type:
+        config = VQDNAConfig.from_pretrained(directory)
+        codec, encoder = config.codec_config, [{"what": "encoder", **encoder_info(config, length)}]
+    elif held.model_type or "codec_config.json" in held.names:
+        name = "config.json" if held.model_type else "codec_config.json"
+        codec, encoder = VQDNACodecConfig.from_json_file(directory / name), []
+    else:
+        raise ValueError(f"{model} holds no VQDNA tokenizer or model (no config.json, no codec_config.json).")
+    return [{"what": "tokenizer", **codec_info(codec, length)}, *encoder]
+
+
 def info(arguments: InfoArguments) -> list[dict]:
     """Print and return one row per preset, or the rows of a directory.
 
     A preset whose learned positions end before `length` has the reason in its row (`refused`) in place of numbers.
 
     Raises:
-        ValueError: the directory holds no VQDNA tokenizer or model, or its encoder's learned positions end before.
+        ValueError: the directory holds no VQDNA tokenizer or model and no encoder of hand-made tokens, or the learned
+            positions of its encoder end before.
     """
-    length, rows = arguments.length, []
-    if arguments.model is None:
-        for name in CODECS:
-            rows.append({"what": f"tokenizer {name}", **codec_info(VQDNACodecConfig.from_preset(name), length)})
-        for name in ENCODERS:
-            rows.append({"what": f"encoder {name}", **_preset_info(name, length)})
+    length = arguments.length
+    if arguments.model is not None:
+        rows = _rows(arguments.model, length)
     else:
-        directory = Path(resolve_checkpoint(arguments.model))
-        held = read_directory(directory)
-        if held.is_foreign:
-            raise ValueError(f"{arguments.model} holds no VQDNA tokenizer or model, but one of {held.model_type}.")
-        if "config.json" in held.names:
-            config = AutoConfig.from_pretrained(directory)
-        elif "codec_config.json" in held.names:
-            config = VQDNACodecConfig.from_json_file(directory / "codec_config.json")
-        else:
-            raise ValueError(
-                f"{arguments.model} holds no VQDNA tokenizer or model (no config.json, no codec_config.json)."
-            )
-        codec = config if config.model_type == VQDNACodecConfig.model_type else config.codec_config
-        rows.append({"what": "tokenizer", **codec_info(codec, length)})
-        if codec is not config:
-            rows.append({"what": "encoder", **encoder_info(config, length)})
-    print(f"{'':24s} {'parameters':>12s} {f'FLOPs, {length} bases':>20s}")
+        rows = [
+            {"what": f"tokenizer {name}", **codec_info(VQDNACodecConfig.from_preset(name), length)} for name in CODECS
+        ]
+        rows += [{"what": f"encoder {name}", **_preset_info(name, length)} for name in ENCODERS]
+    unit = "tokens" if rows[0]["what"] == "encoder of tokens" else "bases"
+    print(f"{'':24s} {'parameters':>12s} {f'FLOPs, {length} {unit}':>20s}")
     for row in rows:
         if "refused" in row:
             print(f"{row['what']:24s} {row['refused']}")
