@@ -4,6 +4,7 @@ import difflib
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -14,85 +15,55 @@ from .runs.files import check_output
 from .version import __version__
 
 
-# command -> (module, class in `arguments`, function, one line of help); the module is imported when the command runs
+# command -> (module in `arguments`, function, one line of help); the function's module is imported when it runs
 COMMANDS = {
-    "train-tokenizer": (
-        "training.train_tokenizer",
-        "training.TrainTokenizerArguments",
-        "train_tokenizer",
-        "stage 1: learn a DNA vocabulary",
-    ),
-    "tokenize": ("training.tokenize", "training.TokenizeArguments", "tokenize", "stage 2: store windows of genomes"),
-    "pretrain": ("training.pretrain", "training.PretrainArguments", "pretrain", "stage 2: masked pre-training"),
-    "finetune": (
-        "training.finetune",
-        "training.FinetuneArguments",
-        "finetune",
-        "stage 3: adapt a model to a task and score it",
-    ),
+    "train-tokenizer": ("training", "training.train_tokenizer.train_tokenizer", "stage 1: learn a DNA vocabulary"),
+    "tokenize": ("training", "training.tokenize.tokenize", "stage 2: store windows of genomes"),
+    "pretrain": ("training", "training.pretrain.pretrain", "stage 2: masked pre-training"),
+    "finetune": ("training", "training.finetune.finetune", "stage 3: adapt a model to a task and score it"),
     "one-hot-tokenizer": (
-        "baselines.one_hot",
-        "data.OneHotArguments",
-        "write_one_hot_tokenizer",
+        "data",
+        "baselines.one_hot.write_one_hot_tokenizer",
         "write the one-hot control as a tokenizer directory",
     ),
     "baseline-tokenizer": (
-        "baselines.write_tokenizer",
-        "data.BaselineTokenizerArguments",
-        "write_baseline_tokenizer",
+        "data",
+        "baselines.write_tokenizer.write_baseline_tokenizer",
         "write a character, k-mer or BPE tokenizer",
     ),
-    "publish": (
-        "hub.publish",
-        "publishing.PublishArguments",
-        "publish",
-        "verify a directory and upload it to the Hub",
-    ),
-    "card": ("cards.card", "publishing.CardArguments", "card", "write the model card of a directory"),
-    "export": (
-        "export.export",
-        "publishing.ExportArguments",
-        "export",
-        "write a model or tokenizer directory as ONNX files",
-    ),
-    "tasks": ("tasks.table", "data.TasksArguments", "tasks", "the datasets of the paper: metric, classes, counts"),
+    "publish": ("publishing", "hub.publish.publish", "verify a directory and upload it to the Hub"),
+    "card": ("publishing", "cards.card.card", "write the model card of a directory"),
+    "export": ("publishing", "export.export.export", "write a model or tokenizer directory as ONNX files"),
+    "tasks": ("data", "tasks.table.tasks", "the datasets of the paper: metric, classes, counts"),
     "species-task": (
-        "tasks.species.write",
-        "data.SpeciesTaskArguments",
-        "species_task_command",
+        "data",
+        "tasks.species.write.species_task_command",
         "draw windows of genomes for species classification",
     ),
-    "audit": ("tasks.audit", "data.AuditArguments", "audit", "check datasets for copies, overlap and shortcuts"),
+    "audit": ("data", "tasks.audit.audit", "check datasets for copies, overlap and shortcuts"),
     "codebook": (
-        "analysis.codebook.codebook",
-        "analysis.CodebookArguments",
-        "codebook",
+        "analysis",
+        "analysis.codebook.codebook.codebook",
         "see a codebook: usage, relevance to classes, logos",
     ),
     "benchmark": (
-        "benchmark.benchmark",
-        "analysis.BenchmarkArguments",
-        "benchmark",
+        "analysis",
+        "benchmark.benchmark.benchmark",
         "compare models on tasks, as a YAML file says, and print the tables",
     ),
-    "info": ("analysis.info", "analysis.InfoArguments", "info", "parameters and FLOPs of the paper's presets"),
-    "demo": (
-        "demo.demo",
-        "analysis.DemoArguments",
-        "demo",
-        "see the checkpoint of the package at work; or all stages, from scratch",
-    ),
+    "info": ("analysis", "analysis.info.info", "parameters and FLOPs of the paper's presets"),
+    "demo": ("analysis", "demo.demo.demo", "see the checkpoint of the package at work; or all stages, from scratch"),
 }
 
 
 def arguments_of(command: str) -> type[Arguments]:
-    """The argument class of a command, without what the command imports."""
-    module, _, name = COMMANDS[command][1].partition(".")
-    return getattr(import_module(f".arguments.{module}", __package__), name)
+    """The argument class of a command, `SpeciesTaskArguments` of `species-task`, without what the command imports."""
+    name = command.title().replace("-", "")
+    return getattr(import_module(f".arguments.{COMMANDS[command][0]}", __package__), f"{name}Arguments")
 
 
 def _function_of(command: str) -> Callable:
-    module, _, name, _ = COMMANDS[command]
+    module, _, name = COMMANDS[command][1].rpartition(".")
     return getattr(import_module(f".{module}", __package__), name)
 
 
@@ -104,20 +75,22 @@ def _input_errors() -> tuple[type[Exception], ...]:
     return ValueError, OSError, SafetensorError, StrictDataclassError
 
 
-def _say_error(text: str):
-    """Print what went wrong; where several processes were launched, once for all that stumble over the same."""
-    if "RANK" not in os.environ:  # started alone: nothing need be imported to say so
-        print(text, file=sys.stderr, flush=True)
-        return
-    from .runs.processes import say_error
+def say_error(text: str, patience: float = 10.0):
+    """Print what went wrong to the standard error, once where all processes of a launch stumble over the same.
 
-    say_error(text)
+    The main process prints at once; its end makes the launcher end the others. One that is still there after
+    `patience` seconds has an error of its own, and says so.
+    """
+    if rank := int(os.environ.get("RANK", 0)):
+        time.sleep(patience)
+        text = f"{text} (process {rank})"
+    print(text, file=sys.stderr, flush=True)
 
 
 def _refuse(command: str, error: Exception) -> int:
     # a strict configuration's own words stand behind the error that says which check raised them
     reason = error.__cause__ if type(error).__name__.startswith("StrictDataclass") else error
-    _say_error(f"vqdna {command}: {reason}")
+    say_error(f"vqdna {command}: {reason}")
     return 2
 
 
@@ -140,7 +113,7 @@ def _read_command(argv: list[str]) -> str:
     parser = OneLineParser(prog="vqdna", description="Learned vocabularies for DNA (VQDNA).", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"vqdna-hf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, _, _, text) in COMMANDS.items():
+    for name, (_, _, text) in COMMANDS.items():
         commands.add_parser(name, help=text, add_help=False)
     if argv and argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version"):
         parser.error(f"the command comes first, and {argv[0]} is none")
@@ -158,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     command = _read_command(argv)
     arguments_class = arguments_of(command)
     try:
-        arguments = OptionParser(arguments_class, command, COMMANDS[command][3]).read(argv[1:])
+        arguments = OptionParser(arguments_class, command, COMMANDS[command][2]).read(argv[1:])
         if getattr(arguments, "output", None):
             check_output(arguments.output)
     except ValueError as error:

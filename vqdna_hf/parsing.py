@@ -5,16 +5,10 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
+from functools import partial
 from typing import Any, NoReturn
 
 from .options import Arguments, option_name, value_type
-
-
-class _Formatter(HelpFormatter):
-    """Leaves room for most names of options."""
-
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=32)
 
 
 class OneLineParser(ArgumentParser):
@@ -41,7 +35,7 @@ class OptionParser(OneLineParser):
             prog=f"vqdna {command}",
             usage=f"vqdna {command} {places} [options]" if places else f"vqdna {command} [options]",
             description=text,
-            formatter_class=_Formatter,
+            formatter_class=partial(HelpFormatter, max_help_position=32),  # room for most names of options
             allow_abbrev=False,
         )
         self.arguments_class = arguments_class

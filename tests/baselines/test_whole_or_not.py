@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.baselines import linear_probe
 from vqdna_hf.baselines.linear_probe import LinearProbe
-from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.baselines.one_hot import OneHotTokenizerArguments, write_one_hot_tokenizer
 from vqdna_hf.baselines.tokenizers import character_tokenizer
 from vqdna_hf.baselines.write_tokenizer import BaselineTokenizerArguments, write_baseline_tokenizer
 from vqdna_hf.runs.files import save_pretrained
@@ -24,7 +24,7 @@ def characters(output: Path):
 
 
 def one_hot(output: Path):
-    return write_one_hot_tokenizer(OneHotArguments(output=str(output)))
+    return write_one_hot_tokenizer(OneHotTokenizerArguments(output=str(output)))
 
 
 def cut(self, directory, *_, **__):

@@ -20,7 +20,7 @@ from vqdna_hf.arguments.training import (
     TokenizeArguments,
     TrainTokenizerArguments,
 )
-from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.baselines.one_hot import OneHotTokenizerArguments, write_one_hot_tokenizer
 from vqdna_hf.cards.callback import ModelCardCallback
 from vqdna_hf.cards.card import MARKER, render_model_card, sealed, write_model_card
 from vqdna_hf.cli import main
@@ -190,7 +190,7 @@ def test_what_no_file_says_is_left_out(runs, tmp_path):
 
 
 def test_the_one_hot_control_is_called_one(tmp_path):
-    write_one_hot_tokenizer(OneHotArguments(output=str(tmp_path)))
+    write_one_hot_tokenizer(OneHotTokenizerArguments(output=str(tmp_path)))
     text = str(render_model_card(tmp_path))
     assert "**one-hot control**" in text and "A **learned vocabulary" not in text
     assert headings(text) == ["How to use", "The vocabulary", *[name for name in END if name != "Software"]]

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForMaskedLM, FillMaskPipeline, pipeline
 from transformers.pipelines import PIPELINE_REGISTRY, PipelineException
 
 from vqdna_hf import VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNAModel, VQDNATokenizer
-from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.baselines.one_hot import OneHotTokenizerArguments, write_one_hot_tokenizer
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, parse_sequence, reverse_complement
 from vqdna_hf.pipelines import register_pipelines
 
@@ -176,7 +176,7 @@ def test_fill_mask_wants_a_number_of_answers(masked, top_k):
     ],
 )
 def test_a_tokenizer_of_another_vocabulary_is_refused(task, model_class, tmp_path):
-    write_one_hot_tokenizer(OneHotArguments(output=str(tmp_path)))
+    write_one_hot_tokenizer(OneHotTokenizerArguments(output=str(tmp_path)))
     model, foreign = tiny_model(model_class), VQDNATokenizer.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match=f"{foreign.vocabulary_fingerprint}.*{model.fingerprint()}"):
         pipeline(task, model=model, tokenizer=foreign, device="cpu")

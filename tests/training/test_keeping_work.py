@@ -8,7 +8,7 @@ from tiny_runs import finetune_arguments, tokenizer_arguments, write_checkpoint
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.arguments.analysis import DemoArguments
-from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.baselines.one_hot import OneHotTokenizerArguments, write_one_hot_tokenizer
 from vqdna_hf.demo.demo import demo
 from vqdna_hf.runs.resume import check_same_run, find_checkpoint
 from vqdna_hf.tasks import load_task_files
@@ -34,7 +34,7 @@ def test_a_model_is_not_fine_tuned_into_its_own_place(task_dir, model_dir):
 
 def test_the_one_hot_control_overwrites_no_tokenizer(tokenizer_dir):
     with pytest.raises(ValueError, match="finished run"):
-        write_one_hot_tokenizer(OneHotArguments(output=str(tokenizer_dir)))
+        write_one_hot_tokenizer(OneHotTokenizerArguments(output=str(tokenizer_dir)))
 
 
 def test_a_tokenizer_directory_is_no_encoder(tmp_path, task_dir, tokenizer_dir):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import tokenizer_arguments, write_fasta
 
-from vqdna_hf.cli import main
+from vqdna_hf.cli import main, say_error
 from vqdna_hf.runs import processes
 from vqdna_hf.training.codec_trainer import VQDNACodecTrainer
 from vqdna_hf.training.train_tokenizer import train_tokenizer
@@ -21,11 +21,11 @@ def test_a_process_alone_is_the_first_of_one(monkeypatch):
 
 def test_an_error_names_the_process_it_happened_in(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
-    processes.say_error("wrong")
+    say_error("wrong")
     assert capsys.readouterr().err == "wrong\n"
     monkeypatch.setenv("RANK", "3")
     started = time.monotonic()
-    processes.say_error("wrong", patience=0.05)
+    say_error("wrong", patience=0.05)
     assert capsys.readouterr().err == "wrong (process 3)\n" and time.monotonic() - started >= 0.05
 
 

@@ -20,7 +20,7 @@ from tiny_runs import (
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM
-from vqdna_hf.baselines.one_hot import OneHotArguments, write_one_hot_tokenizer
+from vqdna_hf.baselines.one_hot import OneHotTokenizerArguments, write_one_hot_tokenizer
 from vqdna_hf.data import Corpus
 from vqdna_hf.training.masking import MaskedWindows, Masking
 from vqdna_hf.training.neighbours import batches_of, neighbours_accuracy
@@ -67,7 +67,7 @@ def test_the_codec_stays_as_it_was(tokenizer_dir, model_dir):
 
 def test_a_one_hot_vocabulary_trains_alike(tmp_path, genome_fasta):
     """A vocabulary whose codes see one base: nothing to leak, nothing else in the way."""
-    write_one_hot_tokenizer(OneHotArguments(output=str(tmp_path / "tokenizer")))
+    write_one_hot_tokenizer(OneHotTokenizerArguments(output=str(tmp_path / "tokenizer")))
     tokenize(tokenize_arguments(genome_fasta, tmp_path / "corpus"))
     summary = pretrain(pretrain_arguments(tmp_path / "corpus", tmp_path / "tokenizer", tmp_path / "model"))
     # the code is the base, so that both heads answer one question

@@ -54,7 +54,7 @@ class AuditArguments(Arguments):
 
 
 @dataclass(kw_only=True)
-class OneHotArguments(Arguments):
+class OneHotTokenizerArguments(Arguments):
     """Write the one-hot control."""
 
     output: str = required("directory to write")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..arguments.data import OneHotArguments
+from ..arguments.data import OneHotTokenizerArguments
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
@@ -48,7 +48,7 @@ def one_hot_codec() -> VQDNACodecModel:
     return codec.eval()
 
 
-def write_one_hot_tokenizer(arguments: OneHotArguments) -> VQDNATokenizer:
+def write_one_hot_tokenizer(arguments: OneHotTokenizerArguments) -> VQDNATokenizer:
     """Save the one-hot control as a tokenizer directory, which every later stage takes.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 
 import torch
@@ -45,19 +44,6 @@ def leave_processes(patience: float = 0.5):
 def rank_and_world_size() -> tuple[int, int]:
     """The number of this process and how many were launched, `(0, 1)` for one; waits for nobody."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-def say_error(text: str, patience: float = 10.0):
-    """Print what went wrong to the standard error, once where all processes stumble over the same.
-
-    The main process prints at once; its end makes the launcher end the others. One that is still there after
-    `patience` seconds has an error of its own, and says so.
-    """
-    rank, _ = rank_and_world_size()
-    if rank:
-        time.sleep(patience)
-        text = f"{text} (process {rank})"
-    print(text, file=sys.stderr, flush=True)
 
 
 def fsdp_asked_for() -> bool:
