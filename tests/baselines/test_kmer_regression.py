@@ -9,7 +9,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from vqdna_hf.baselines import kmer_regression
-from vqdna_hf.baselines.kmer_regression import KmerRegression, _features, _scale, count_kmers
+from vqdna_hf.baselines.kmer_regression import KmerRegression, count_kmers, scaling_of
 from vqdna_hf.metrics import compute_scores
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases, reverse_complement
 
@@ -82,16 +82,16 @@ def test_tf_idf_is_that_of_sklearn():
     words = ["".join(letters) for letters in itertools.product("ACGT", repeat=3)]
     theirs = TfidfVectorizer(analyzer="char", ngram_range=(3, 3), vocabulary=words, lowercase=False, sublinear_tf=True)
     counts = count_kmers(sequences, (3,))
-    ours = _features(counts, _scale(counts, "tf-idf"), "tf-idf").toarray()
+    ours = scaling_of("tf-idf").fit_transform(counts).toarray()
     np.testing.assert_allclose(ours, theirs.fit_transform(sequences).toarray(), atol=1e-12)
 
 
 def test_standardized_features_have_unit_variance():
     counts = count_kmers(random_sequences(50, 80) + ["A" * 80], (1, 2))
-    features = _features(counts, _scale(counts, "standardized"), "standardized").toarray()
+    features = scaling_of("standardized").fit_transform(counts).toarray()
     np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-9)
     alike = count_kmers(["ACGTTT", "TTTACG", "GTCATT"], (1,))  # every base as often in each
-    assert not _scale(alike, "standardized").any()
+    assert not np.ptp(scaling_of("standardized").fit_transform(alike).toarray(), axis=0).any()
 
 
 # learning
@@ -146,7 +146,7 @@ def test_logits_decide_the_class(motif_model):
     assert logits.shape == (57, 2) and np.isfinite(logits).all()
     assert classes.dtype == np.int64 and np.array_equal(logits.argmax(axis=1), classes)
     # without a single k-mer the bias is all there is
-    assert logits[50].tolist() == [0.0, motif_model.bias[0]]
+    assert logits[50].tolist() == [0.0, motif_model.linear.intercept_[0]]
 
 
 def test_strands_together_and_apart(motif_model):
@@ -165,7 +165,8 @@ def test_strands_together_and_apart(motif_model):
 def test_same_model_every_time(problem_type, metric):
     models = [fit(planted(200, 1), planted(80, 2), problem_type, metric, seed=seed) for seed in (0, 0, 7)]
     for model in models[1:]:
-        assert np.array_equal(model.weight, models[0].weight) and np.array_equal(model.bias, models[0].bias)
+        assert np.array_equal(model.linear.coef_, models[0].linear.coef_)
+        assert np.array_equal(model.linear.intercept_, models[0].linear.intercept_)
         assert model.settings == models[0].settings
 
 

@@ -3,6 +3,7 @@
 Notation used for shapes: r: sequences (rows), f: k-mers of all lengths (features), o: outputs.
 """
 
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
@@ -10,7 +11,10 @@ from typing import Literal, get_args
 import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from ..metrics import compute_scores
 from ..metrics.classification import REGRESSION, SINGLE_LABEL
@@ -33,16 +37,14 @@ class KmerRegression:
     """Counts of k-mers -> tf-idf or standardized frequencies -> logits, or a value.
 
     Args:
-        scale (`np.ndarray` of shape `(f,)`): factor of each k-mer: its inverse document frequency, or one over its
-            standard deviation.
-        weight (`np.ndarray` of shape `(o, f)`), bias (`np.ndarray` of shape `(o,)`): of the linear model. Two classes
-            have one output, whose sign decides.
+        scaling: the transformer of scikit-learn that makes features of counts; see `scaling_of`.
+        linear: its linear model, with `coef_` of shape `(o, f)`. Two classes have one output, whose sign decides.
         settings: `kmers`, `strands`, `weighting`, `strength`, `problem_type`, and `dev_score`, by which weighting and
             strength were chosen.
     """
 
-    def __init__(self, scale: np.ndarray, weight: np.ndarray, bias: np.ndarray, settings: dict):
-        self.scale, self.weight, self.bias, self.settings = scale, weight, bias, settings
+    def __init__(self, scaling, linear: LogisticRegression | Ridge, settings: dict):
+        self.scaling, self.linear, self.settings = scaling, linear, settings
 
     @classmethod
     def fit(
@@ -89,21 +91,21 @@ class KmerRegression:
             )
         settings = {"kmers": kmers, "strands": strands, "problem_type": problem_type}
         best = None
-        for weighting in _STRENGTHS:
-            scale = _scale(train, weighting)
-            train_features, dev_features = _features(train, scale, weighting), _features(dev, scale, weighting)
-            for strength, weight, bias in _solutions(train_features, train_labels, weighting, problem_type, seed):
-                predictions = _decide(dev_features @ weight.T + bias, problem_type)
+        for weighting, strengths in _STRENGTHS.items():
+            scaling = scaling_of(weighting).fit(train)
+            train_features, dev_features = scaling.transform(train), scaling.transform(dev)
+            for strength, linear in _solutions(train_features, train_labels, strengths, problem_type, seed):
+                predictions = linear.predict(dev_features)
                 score = compute_scores(predictions, dev_labels, metric, problem_type)[metric]
                 if best is None or score > best.settings["dev_score"]:
                     chosen = {"weighting": weighting, "strength": strength, "dev_score": score}
-                    best = cls(scale, weight, bias, {**settings, **chosen})
+                    best = cls(scaling, copy.deepcopy(linear), {**settings, **chosen})
         return best
 
     @property
     def parameters(self) -> int:
         """Fitted numbers: weights and biases."""
-        return self.weight.size + self.bias.size
+        return self.linear.coef_.size + np.size(self.linear.intercept_)
 
     def logits(self, sequences: Sequence[str]) -> np.ndarray:
         """Scores of sequences: one per class, `(rows, classes)`, or the value, `(rows, 1)`.
@@ -111,10 +113,10 @@ class KmerRegression:
         Raises:
             ValueError: no sequences, or a character that is no nucleotide.
         """
-        scores = self._scores(sequences)
-        if self.settings["problem_type"] == SINGLE_LABEL and scores.shape[1] == 1:
-            return np.concatenate([np.zeros_like(scores), scores], axis=1)
-        return scores
+        if self.settings["problem_type"] == REGRESSION:
+            return self.predict(sequences)[:, None]
+        scores = self.linear.decision_function(self._features(sequences))
+        return scores if scores.ndim == 2 else np.stack([np.zeros_like(scores), scores], axis=1)
 
     def predict(self, sequences: Sequence[str]) -> np.ndarray:
         """Classes (`int64`) or values (`float64`) of sequences, of shape `(rows,)`.
@@ -122,11 +124,10 @@ class KmerRegression:
         Raises:
             ValueError: as `logits`.
         """
-        return _decide(self._scores(sequences), self.settings["problem_type"])
+        return self.linear.predict(self._features(sequences))
 
-    def _scores(self, sequences: Sequence[str]) -> np.ndarray:
-        counts = count_kmers(sequences, self.settings["kmers"], self.settings["strands"])
-        return _features(counts, self.scale, self.settings["weighting"]) @ self.weight.T + self.bias
+    def _features(self, sequences: Sequence[str]) -> sp.csr_array:
+        return self.scaling.transform(count_kmers(sequences, self.settings["kmers"], self.settings["strands"]))
 
 
 # counts
@@ -196,69 +197,37 @@ def _count(
     return counts
 
 
-# features
-
-
-def _scale(counts: sp.csr_array, weighting: str) -> np.ndarray:
-    """The factor of each k-mer, of shape `(f,)`, from the counts of train."""
-    rows = counts.shape[0]
-    if weighting == "tf-idf":
-        return np.log((1 + rows) / (1 + np.bincount(counts.indices, minlength=counts.shape[1]))) + 1
-    values = _damped(counts, weighting)
-    mean = np.bincount(counts.indices, values, minlength=counts.shape[1]) / rows
-    square = np.bincount(counts.indices, values**2, minlength=counts.shape[1]) / rows
-    # a k-mer that is alike in all rows tells nothing; what rounding leaves of its deviation must not be blown up
-    varies = square - mean**2 > 1e-12 * square
-    return np.where(varies, 1 / np.sqrt(np.where(varies, square - mean**2, 1)), 0.0)
-
-
-def _damped(counts: sp.csr_array, weighting: str) -> np.ndarray:
-    """For each stored count a value that grows more slowly: a second occurrence tells less than the first."""
-    if weighting == "tf-idf":
-        return 1 + np.log(counts.data)
-    # frequencies, so that length does not matter; of their square roots, as rare and common k-mers then spread alike
-    return np.sqrt(counts.data / _spread(counts, counts.data))
-
-
-def _spread(matrix: sp.csr_array, values: np.ndarray) -> np.ndarray:
-    """For each stored value the sum of its row."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.bincount(rows, values, minlength=matrix.shape[0])[rows]
-
-
-def _features(counts: sp.csr_array, scale: np.ndarray, weighting: str) -> sp.csr_array:
-    """Features of shape `(r, f)`; the rows of tf-idf have unit length."""
-    values = _damped(counts, weighting) * scale[counts.indices]
-    if weighting == "tf-idf":
-        values /= np.sqrt(_spread(counts, values**2))
-    return sp.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
-
-
 # the linear model
 
 
+def scaling_of(weighting: str):
+    """What makes features of counts, both of shape `(r, f)`: a transformer of scikit-learn, to be fitted on train.
+
+    A second occurrence tells less than the first, so that both weightings grow more slowly than counts do. The rows of
+    "tf-idf" have unit length, the columns of "standardized" unit variance.
+    """
+    if weighting == "tf-idf":
+        return TfidfTransformer(sublinear_tf=True)
+    # frequencies, so that length does not matter; of their square roots, as rare and common k-mers then spread alike
+    roots = FunctionTransformer(np.sqrt, accept_sparse=True)
+    return make_pipeline(Normalizer("l1"), roots, StandardScaler(with_mean=False))
+
+
 def _solutions(
-    features: sp.csr_array, labels: np.ndarray, weighting: str, problem_type: str, seed: int
-) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-    """Each strength with its weight, `(o, f)`, and bias, `(o,)`."""
+    features: sp.csr_array, labels: np.ndarray, strengths: tuple[float, ...], problem_type: str, seed: int
+) -> Iterator[tuple[float, LogisticRegression | Ridge]]:
+    """Each strength with the model fitted with it, which is fitted again for the next."""
     if problem_type == REGRESSION:
         linear = Ridge(random_state=seed)
     else:
         # from each strength on to the next; the tolerance ends what dev would not notice
         linear = LogisticRegression(max_iter=_ITERATIONS, tol=1e-3, warm_start=True, random_state=seed)
-    for strength in _STRENGTHS[weighting]:
+    for strength in strengths:
         linear.set_params(**{"alpha": 1 / strength} if problem_type == REGRESSION else {"C": strength})
         with warnings.catch_warnings():
             # stopping early is one more regularization, and dev judges the result
             warnings.simplefilter("ignore", ConvergenceWarning)
-            linear.fit(features, labels)
-        yield strength, np.atleast_2d(linear.coef_).copy(), np.atleast_1d(linear.intercept_).copy()
-
-
-def _decide(scores: np.ndarray, problem_type: str) -> np.ndarray:
-    if problem_type == REGRESSION:
-        return scores[:, 0]
-    return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+            yield strength, linear.fit(features, labels)
 
 
 # checks
