@@ -34,15 +34,16 @@ class TokenProbe:
         Args:
             train, dev: of `token_frequencies`.
         """
-        best, best_score = None, -np.inf
-        for strength in STRENGTHS:
+
+        def fit(strength: float) -> TokenProbe:
             regression = problem_type == "regression"
             linear = Ridge(alpha=1 / strength) if regression else LogisticRegression(C=strength, max_iter=2000)
-            model = make_pipeline(MaxAbsScaler(), linear).fit(train, train_labels)
-            score = compute_scores(model.predict(dev), dev_labels, metric=metric, problem_type=problem_type)[metric]
-            if best is None or score > best_score:
-                best, best_score = cls(model, strength), score
-        return best
+            return cls(make_pipeline(MaxAbsScaler(), linear).fit(train, train_labels), strength)
+
+        def score(probe: TokenProbe) -> float:
+            return compute_scores(probe.predict(dev), dev_labels, metric, problem_type)[metric]
+
+        return max(map(fit, STRENGTHS), key=score)
 
     @property
     def parameters(self) -> int:

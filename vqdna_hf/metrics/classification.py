@@ -16,17 +16,9 @@ SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_la
 
 
 def _classification(predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    labels = zip(np.atleast_2d(references.T), np.atleast_2d(predictions.T))  # one, or each of several
     return {
-        "mcc": float(matthews_corrcoef(references, predictions)),
-        "f1": float(f1_score(references, predictions, average="macro", zero_division=0)),
-        "accuracy": float(accuracy_score(references, predictions)),
-    }
-
-
-def _multi_label(predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
-    columns = range(references.shape[1])
-    return {
-        "mcc": float(np.mean([matthews_corrcoef(references[:, i], predictions[:, i]) for i in columns])),
+        "mcc": float(np.mean([matthews_corrcoef(true, predicted) for true, predicted in labels])),
         "f1": float(f1_score(references, predictions, average="macro", zero_division=0)),
         "accuracy": float(accuracy_score(references, predictions)),
     }
@@ -42,7 +34,6 @@ def _regression(predictions: np.ndarray, references: np.ndarray) -> dict[str, fl
     }
 
 
-_SCORES = {SINGLE_LABEL: _classification, MULTI_LABEL: _multi_label, REGRESSION: _regression}
 _METRICS = {
     SINGLE_LABEL: ("mcc", "f1", "accuracy"),
     MULTI_LABEL: ("mcc", "f1", "accuracy"),
@@ -78,8 +69,8 @@ def compute_scores(
         ValueError: no rows, shapes that differ, values that are not of the problem's kind, or a metric it does not
             have.
     """
-    if problem_type not in _SCORES:
-        raise ValueError(f"problem_type is {problem_type!r}, but it must be one of {', '.join(_SCORES)}.")
+    if problem_type not in _METRICS:
+        raise ValueError(f"problem_type is {problem_type!r}, but it must be one of {', '.join(_METRICS)}.")
     if metric is not None and metric not in _METRICS[problem_type]:
         raise ValueError(f"{problem_type} has no metric {metric!r}; it has {', '.join(_METRICS[problem_type])}.")
     predictions, references = np.asarray(predictions), np.asarray(references)
@@ -99,7 +90,7 @@ def compute_scores(
         _check_values(values, what, problem_type)
     if problem_type != REGRESSION:
         predictions, references = predictions.astype(np.int64), references.astype(np.int64)
-    scores = _SCORES[problem_type](predictions, references)
+    scores = (_regression if problem_type == REGRESSION else _classification)(predictions, references)
     return scores if metric is None else {metric: scores[metric]}
 
 
@@ -140,8 +131,8 @@ def make_compute_metrics(problem_type: str) -> Callable[[object], dict[str, floa
     Raises:
         ValueError: an unknown problem type; and, when called, as `predictions_of`.
     """
-    if problem_type not in _SCORES:
-        raise ValueError(f"problem_type is {problem_type!r}, but it must be one of {', '.join(_SCORES)}.")
+    if problem_type not in _METRICS:
+        raise ValueError(f"problem_type is {problem_type!r}, but it must be one of {', '.join(_METRICS)}.")
 
     def compute_metrics(evaluation) -> dict[str, float]:
         logits = evaluation.predictions

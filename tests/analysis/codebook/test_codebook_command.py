@@ -216,5 +216,5 @@ def test_every_kind_of_quantizer_can_be_seen(monkeypatch, result, quantizer, siz
     assert set(report["vocabulary"]["radius"]) == {report["vocabulary"]["halo"]}
     assert len(findings(report)) == 6
     assert marks in map_caption(report)
-    for draw in figures_of(report).values():
+    for draw, _ in figures_of(report).values():
         assert render(draw, report, DARK, "svg").startswith(b"<?xml")

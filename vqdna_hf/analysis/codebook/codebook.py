@@ -157,7 +157,7 @@ def _write(report: dict, directory: Path):
 
     names = figures_of(report)
     report["files"] = sorted([RECORD, "index.html", *(f"{name}.{kind}" for name in names for kind in ("png", "svg"))])
-    images = {name: write_figure(draw, report, directory / name) for name, draw in names.items()}
+    images = {name: write_figure(draw, report, directory / name) for name, (draw, _) in names.items()}
     write_page(report, directory / "index.html", images)
     write_json(directory / RECORD, report)
 

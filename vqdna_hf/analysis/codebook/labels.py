@@ -154,7 +154,7 @@ def study_labels(
     rng, sizes = np.random.default_rng(seed), list(codec.config.codebook_sizes)
     vectors = np.concatenate([book.embedding.detach().cpu().numpy() for book in codec.quantizer.codebooks])
     train, test = tables["train"], tables["test"]
-    probe, strength = choose_probe(train, tables["dev"], labels, metric)
+    probe, strength = choose_probe(train.features, tables["dev"].features, labels, metric)
     relevance = code_relevance(probe, train, sizes)
     found = code_labels(relevance)
     permutations = [rng.permutation(labels["train"]) for _ in range(repeats)]

@@ -16,15 +16,18 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def figures_of(report: dict) -> dict:
-    """File name (without its ending) and drawing function of each figure."""
-    levels = range(len(report["usage"]["levels"]))
+    """File name (without its ending) of each figure, with its drawing function and that of its caption."""
+    logos = {
+        f"logos_level{level + 1}": (partial(draw_logos, level=level), partial(words.logos_caption, level=level))
+        for level in range(len(report["usage"]["levels"]))
+    }
     return {
-        "usage": draw_usage,
-        "map": draw_map,
-        **{f"logos_level{level + 1}": partial(draw_logos, level=level) for level in levels},
-        "words": draw_words,
-        "base_change": draw_base_change,
-        "strand": draw_strand,
+        "usage": (draw_usage, words.usage_caption),
+        "map": (draw_map, words.map_caption),
+        **logos,
+        "words": (draw_words, words.words_caption),
+        "base_change": (draw_base_change, words.change_caption),
+        "strand": (draw_strand, words.strand_caption),
     }
 
 
@@ -33,22 +36,13 @@ def write_page(report: dict, path: Path, images: dict[str, bytes]):
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
     environment.filters["shortcut"] = words.shortcut_name
-    levels = range(len(report["usage"]["levels"]))
-    captions = {
-        "usage": words.usage_caption(report),
-        "map": words.map_caption(report),
-        **{f"logos_level{level + 1}": words.logos_caption(report, level) for level in levels},
-        "words": words.words_caption(report),
-        "base_change": words.change_caption(report),
-        "strand": words.strand_caption(report),
-    }
     figures = {
         name: {
             "light": _data_uri(images[name]),
             "dark": _data_uri(render(draw, report, DARK, "png")),
-            "caption": captions[name],
+            "caption": caption(report),
         }
-        for name, draw in figures_of(report).items()
+        for name, (draw, caption) in figures_of(report).items()
     }
     classes = report["data"]["classes"]
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

@@ -117,12 +117,10 @@ class Probe:
         return np.maximum((vectors - self.mean) @ (self.weight - self.weight.mean(axis=0)).T, 0)
 
 
-def choose_probe(train: CodeTable, dev: CodeTable, labels: dict[str, np.ndarray], metric: str) -> tuple[Probe, float]:
-    """The classifier whose regularization is best on dev, and its strength (C of scikit-learn)."""
-    return _choose(train.features, dev.features, labels, metric, STRENGTHS)
-
-
-def _choose(train, dev, labels: dict[str, np.ndarray], metric: str, strengths=_OF_SHARES) -> tuple[Probe, float]:
+def choose_probe(
+    train: np.ndarray, dev: np.ndarray, labels: dict[str, np.ndarray], metric: str, strengths=STRENGTHS
+) -> tuple[Probe, float]:
+    """The classifier of features whose regularization is best on dev, and its strength (C of scikit-learn)."""
     probes = {strength: Probe.fit(train, labels["train"], strength) for strength in strengths}
     scores = {strength: probe.score(dev, labels["dev"])[metric] for strength, probe in probes.items()}
     best = max(scores, key=scores.get)
@@ -136,9 +134,7 @@ def code_share_score(
 
     More than mean code vectors can say: those have fewer dimensions than there are codes.
     """
-    features = {split: table.code_shares(sizes) for split, table in tables.items()}
-    probe, _ = _choose(features["train"], features["dev"], labels, metric)
-    return probe.score(features["test"], labels["test"])[metric]
+    return _share_score({split: table.code_shares(sizes) for split, table in tables.items()}, labels, metric)
 
 
 def kmer_score(
@@ -150,9 +146,13 @@ def kmer_score(
         sequences, labels: nucleotide ids and classes of `train`, `dev` and `test`; k-mers with an unknown base are
             left out.
     """
-    features = {split: np.stack([_kmer_shares(row, k) for row in part]) for split, part in sequences.items()}
-    probe, _ = _choose(features["train"], features["dev"], labels, metric)
-    return probe.score(features["test"], labels["test"])[metric]
+    shares = {split: np.stack([_kmer_shares(row, k) for row in part]) for split, part in sequences.items()}
+    return _share_score(shares, labels, metric)
+
+
+def _share_score(shares: dict[str, np.ndarray], labels: dict[str, np.ndarray], metric: str) -> float:
+    probe, _ = choose_probe(shares["train"], shares["dev"], labels, metric, _OF_SHARES)
+    return probe.score(shares["test"], labels["test"])[metric]
 
 
 def _kmer_shares(row: np.ndarray, k: int) -> np.ndarray:
