@@ -16,7 +16,8 @@ from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.baselines.tokenizers import character_tokenizer
-from vqdna_hf.hub.staging import _link
+from vqdna_hf.checkpoints import checkpoint
+from vqdna_hf.hub.staging import stage_base
 from vqdna_hf.runs.files import put_directory
 
 
@@ -161,7 +162,7 @@ def test_a_copy_stands_where_no_link_can(tmp_path, monkeypatch):
     def refused(*args, **kwargs):
         raise OSError(1314, "A required privilege is not held by the client")
 
-    (tmp_path / "weights").write_bytes(b"weights")
     monkeypatch.setattr(Path, "symlink_to", refused)
-    _link(tmp_path / "weights", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == b"weights"
+    stage_base(checkpoint(), tmp_path / "base")
+    copy = tmp_path / "base" / "model.safetensors"
+    assert copy.read_bytes() == Path(checkpoint(), "model.safetensors").read_bytes() and not copy.is_symlink()

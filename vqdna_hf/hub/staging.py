@@ -274,7 +274,7 @@ def stage_base(base: str, staging: Path) -> str:
         return base  # a repository has its own code
     staging.mkdir(parents=True)
     for name in files_to_publish(Path(base), "model"):
-        source, target = Path(base) / name, staging / name
+        source, target = Path(base).absolute() / name, staging / name
         target.parent.mkdir(exist_ok=True)
         try:
             target.symlink_to(source)
