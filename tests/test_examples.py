@@ -214,6 +214,7 @@ def test_train_vocabulary_and_pretrain_with_it(small, tmp_path):
     AutoModelForMaskedLM.from_pretrained(encoder).check_tokenizer(AutoTokenizer.from_pretrained(encoder))
 
 
+@pytest.mark.slow
 def test_train_the_checkpoint(small, tmp_path):
     """Every step of it, a few steps each; what is there is kept when the script is called again."""
     options = ["--fasta", small / "simulated_genome.fa", "--work", tmp_path, "--scale", 0.0005]
@@ -256,6 +257,7 @@ def test_publish_shows_what_it_would_upload(monkeypatch, capsys, finetuned):
     assert "model.safetensors" in printed and "Nothing was uploaded" in printed
 
 
+@pytest.mark.slow
 def test_publish_uploads_and_loads_by_name(finetuned, tmp_path):
     command = [sys.executable, EXAMPLES / "10_publish.py", finetuned["directory"], "tester/model", "--upload"]
     with LoopbackHub() as hub:

@@ -38,6 +38,7 @@ def vqdna(hub, home: Path, *command):
     )
 
 
+@pytest.mark.slow
 def test_a_repository_is_a_model_of_the_benchmark(hub, tmp_path):
     content = {"models": {"bert": {"path": "tester/bert"}}, "seeds": [1]}
     file, output = write_benchmark(tmp_path, **content), tmp_path / "output"

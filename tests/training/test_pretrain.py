@@ -104,7 +104,7 @@ def leakage(random_dna, kind: str) -> float:
     def batches(split: str, count: int):
         return batches_of(MaskedWindows(Corpus.load(corpus).split(split), count * 16, masking, seed=0), 16)
 
-    return neighbours_accuracy(model, batches("train", 120), batches("validation", 12))["neighbours_base_accuracy"]
+    return neighbours_accuracy(model, batches("train", 80), batches("validation", 12))["neighbours_base_accuracy"]
 
 
 def test_neighbours_give_a_masked_code_away_but_not_a_masked_base(random_dna):
