@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fresh_process import run_python
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -139,15 +138,8 @@ def test_a_stranger_loads_everything(repositories, tmp_path):
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHONPATH"))}
     environment = clean | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment |= {"HF_HOME": str(tmp_path / "home"), "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(repositories["root"]), json.dumps(TEXTS)],
-        cwd=tmp_path / "empty",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    told = (str(repositories["root"]), json.dumps(TEXTS))
+    run_python("-c", STRANGER, *told, cwd=tmp_path / "empty", environment=environment)
     results = np.load(repositories["root"] / "results.npz")
     for name, (model, tokenizer) in repositories["saved"].items():
         for key, expected in outputs_of(name, model, tokenizer).items():

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fresh_process import run_python
 from peft import PeftModel
 from safetensors.numpy import load_file
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, Trainer
@@ -225,14 +224,6 @@ def test_a_stranger_loads_what_was_uploaded(here, expected, tmp_path):
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHONPATH"))}
     environment = clean | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment |= {"HF_HOME": str(tmp_path / "home"), "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    done = subprocess.run(
-        [sys.executable, "-c", STRANGER, json.dumps(expected["texts"])],
-        cwd=here,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    done = run_python("-c", STRANGER, json.dumps(expected["texts"]), cwd=here, environment=environment)
     for name, found in json.loads(done.stdout.splitlines()[-1]).items():
         np.testing.assert_allclose(found, expected[name], **CLOSE, err_msg=name)

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -33,17 +32,12 @@ def run_client(environment: dict[str, str], folder: Path, steps: dict[str, dict]
     Returns:
         What each step returned, or `{"error": class, "message": ...}`; and the stderr of all as `stderr`.
     """
+    from fresh_process import run_python  # which the fresh process, away from the tests, does not find
+
     folder.mkdir(parents=True)
     environment = environment | ({"PYTHONPATH": str(ROOT)} if installed else {})
-    done = subprocess.run(
-        [sys.executable, "-P", __file__, json.dumps({"steps": steps, "installed": installed})],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.dumps({"steps": steps, "installed": installed})
+    done = run_python("-P", __file__, told, cwd=folder, environment=environment)
     return json.loads(done.stdout.splitlines()[-1]) | {"stderr": done.stderr}
 
 
