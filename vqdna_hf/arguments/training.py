@@ -1,7 +1,7 @@
 """Arguments of the three stages."""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..checkpoints import DEFAULT_CHECKPOINT
 from ..options import SEED, Arguments, option, required
@@ -11,6 +11,8 @@ Pooling = Literal["mean", "max", "mean+max", "cls", "bins"]
 Recipe = Literal["default", "paper"]
 MaskingKind = Literal["base", "token", "span"]
 Mode = Literal["lora", "full", "linear", "end-to-end"]
+Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
+SINGLE_LABEL, MULTI_LABEL, REGRESSION = get_args(Problem)
 # beyond what any device holds; a product of several such numbers still fits in 64 bits
 LARGEST_BATCH = 2**16
 LARGEST_CODEBOOK = 2**20
@@ -164,9 +166,7 @@ class FinetuneArguments(Arguments):
     mode: Mode = option("lora", "linear is a logistic regression on code vectors")
     recipe: Recipe = option("default", "paper: Appendix A's optimizer, batch and learning rate")
     task: str | None = option(None, "name to record; the data directory's when not given")
-    problem: Literal["single_label_classification", "multi_label_classification", "regression"] | None = option(
-        None, "'regression' for whole-number labels that are values"
-    )
+    problem: Problem | None = option(None, "'regression' for whole-number labels that are values")
     metric: Literal["mcc", "f1", "accuracy", "spearman", "pearson"] | None = option(
         None, "what dev selects by; mcc, or spearman of a regression, when not given"
     )

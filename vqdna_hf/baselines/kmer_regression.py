@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
+from ..arguments.training import REGRESSION, SINGLE_LABEL
 from ..metrics import compute_scores
-from ..metrics.classification import REGRESSION, SINGLE_LABEL
 from ..modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids
 
 

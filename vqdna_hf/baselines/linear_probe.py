@@ -11,7 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from ..data.eval_batches import parts_of
-from ..metrics import compute_scores, predictions_of
+from ..metrics import compute_scores, predictions_of, rounded_scores
 from ..modeling.modeling_vqdna import VQDNAPooling
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import PAD_NUCLEOTIDE_ID, reverse_complement, sequence_mask
@@ -81,8 +81,7 @@ class LinearProbe:
     def score(self, split) -> dict[str, float]:
         """Every score of the problem type on rows with `nucleotide_ids` and `labels`."""
         predictions, labels = self.predict(split["nucleotide_ids"]), np.asarray(split["labels"])
-        scores = compute_scores(predictions, labels, problem_type=self.settings["problem_type"])
-        return {name: round(value, 6) for name, value in scores.items()}
+        return rounded_scores(predictions, labels, self.settings["problem_type"])
 
     @property
     def parameters(self) -> int:

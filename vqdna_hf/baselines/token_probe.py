@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
+from ..arguments.training import REGRESSION
 from ..metrics import compute_scores
 
 
@@ -36,8 +37,8 @@ class TokenProbe:
         """
 
         def fit(strength: float) -> TokenProbe:
-            regression = problem_type == "regression"
-            linear = Ridge(alpha=1 / strength) if regression else LogisticRegression(C=strength, max_iter=2000)
+            logistic = LogisticRegression(C=strength, max_iter=2000)
+            linear = Ridge(alpha=1 / strength) if problem_type == REGRESSION else logistic
             return cls(make_pipeline(MaxAbsScaler(), linear).fit(train, train_labels), strength)
 
         def score(probe: TokenProbe) -> float:

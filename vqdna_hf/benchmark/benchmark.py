@@ -12,11 +12,11 @@ from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
 from ..arguments.analysis import BenchmarkArguments
+from ..arguments.training import MULTI_LABEL
 from ..baselines.tokenizers import bpe_tokenizer_from_file
 from ..runs.files import write_json
 from ..runs.processes import start_processes
 from ..runs.records import different_settings
-from ..tasks.rows import MULTI_LABEL
 from ..training.encoding import encode_sequences
 from ..training.finetune import run_results
 from .run.ablations import (

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoTokenizer, set_seed
 
+from ..arguments.training import MULTI_LABEL, REGRESSION
 from ..baselines import KmerRegression, OneHotCNNConfig, OneHotCNNForSequenceClassification, character_tokenizer
 from ..baselines.cnn import CNN_TRAINING
 from ..checkpoints import DEFAULT_CHECKPOINT, checkpoint
@@ -23,7 +24,6 @@ from ..modeling.nucleotides_vqdna import ids_to_bases
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import read_json
 from ..tasks import TaskInfo, load_task_files
-from ..tasks.rows import MULTI_LABEL, REGRESSION
 from ..tasks.split_files import SPLITS
 from .simulation import write_task
 from .steps import prepare_output, print_and_keep, reloaded_accuracy, run

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .bootstrap import bootstrap_scores
-from .classification import compute_scores, make_compute_metrics, metric_names, predictions_of
+from .classification import compute_scores, make_compute_metrics, metric_names, predictions_of, rounded_scores
 from .codebook import codebook_usage, perplexity
 
 
@@ -22,6 +22,7 @@ __all__ = [
     "metric_names",
     "perplexity",
     "predictions_of",
+    "rounded_scores",
 ]
 
 

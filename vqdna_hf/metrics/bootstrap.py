@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .classification import SINGLE_LABEL, compute_scores
+from ..arguments.training import SINGLE_LABEL
+from .classification import compute_scores
 
 
 def bootstrap_scores(

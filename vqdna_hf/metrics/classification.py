@@ -11,8 +11,7 @@ import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-
-SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+from ..arguments.training import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 
 
 def _classification(predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
@@ -92,6 +91,12 @@ def compute_scores(
         predictions, references = predictions.astype(np.int64), references.astype(np.int64)
     scores = (_regression if problem_type == REGRESSION else _classification)(predictions, references)
     return scores if metric is None else {metric: scores[metric]}
+
+
+def rounded_scores(predictions: np.ndarray, references: np.ndarray, problem_type: str) -> dict[str, float]:
+    """As `compute_scores`, with as many digits as are worth keeping in a record."""
+    scores = compute_scores(predictions, references, problem_type=problem_type)
+    return {name: round(float(value), 6) for name, value in scores.items()}
 
 
 def _check_values(values: np.ndarray, what: str, problem_type: str) -> None:

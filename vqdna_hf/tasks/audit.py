@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..arguments.data import AuditArguments
+from ..arguments.training import REGRESSION
 from ..data.strands import other_strand
 from ..metrics import compute_scores
 from ..modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
@@ -23,7 +24,7 @@ from ..runs.files import write_json
 from .catalogue import list_tasks
 from .kmers import share_kmers
 from .load import find_directory, find_task, read_task
-from .rows import REGRESSION, Split
+from .rows import Split
 from .split_files import SPLITS
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
+from ..arguments.training import REGRESSION, SINGLE_LABEL
 from ..runs.files import read_json
-from .rows import REGRESSION, SINGLE_LABEL
 
 
 # beside a task's files, where the task was made here: its classes and how it was made

@@ -19,12 +19,11 @@ from datasets import DatasetDict, load_dataset
 
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids, ids_to_bases
 
+from ..arguments.training import REGRESSION, SINGLE_LABEL
 from .catalogue import Task, class_names, get_task, own_classes
 from .memory_datasets import ids_datasets, text_datasets
 from .rows import (
     PROBLEM_TYPES,
-    REGRESSION,
-    SINGLE_LABEL,
     Split,
     check_float32,
     check_labels,

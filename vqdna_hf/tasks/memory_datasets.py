@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, DatasetDict, DatasetInfo, Features, LargeList, List, Value
 
-from .rows import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Split
+from ..arguments.training import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from .rows import Split
 
 
 _MOST_BASES = 2**31 - 1

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..arguments.training import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from ..modeling.nucleotides_vqdna import bases_to_ids
 from .split_files import TaskDataError
 
 
-SINGLE_LABEL, MULTI_LABEL, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 PROBLEM_TYPES = (SINGLE_LABEL, REGRESSION, MULTI_LABEL)
 # classes are exact in 64-bit floating point up to here
 _MOST_CLASSES = 2**53

@@ -36,9 +36,10 @@ import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from ..arguments.analysis import HoldOut
+from ..arguments.training import SINGLE_LABEL
 from ..data.fasta import FastaError, fasta_records, open_fasta
 from .load import LoadedTask
-from .rows import SINGLE_LABEL, Split
+from .rows import Split
 from .split_files import SPLITS
 
 

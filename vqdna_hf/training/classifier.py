@@ -9,13 +9,12 @@ from peft import LoraConfig, TaskType, get_peft_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from ..arguments.training import FinetuneArguments
+from ..arguments.training import REGRESSION, FinetuneArguments
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
 from ..lora import lora_config
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..tasks import TaskInfo
 from ..tasks.catalogue import class_names
-from ..tasks.rows import REGRESSION
 from .finite_weights import check_finite
 
 

@@ -11,7 +11,7 @@ from datasets import DatasetDict
 from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
-from ..arguments.training import FinetuneArguments
+from ..arguments.training import REGRESSION, FinetuneArguments
 from ..baselines.linear_probe import LinearProbe
 from ..cards.callback import ModelCardCallback
 from ..cards.card import write_card_of_run
@@ -26,7 +26,6 @@ from ..runs.files import save_pretrained, write_json
 from ..runs.records import Cut, cut_records, note_cut, package_versions, with_digests
 from ..runs.resume import check_same_run, find_checkpoint, remove_checkpoints, writing
 from ..tasks import TaskInfo, load_task_files
-from ..tasks.rows import REGRESSION
 from .classifier import add_adapters, head_dropout, load_classifier, task_labels
 from .classifier_trainer import adapt_classifier, learning_rate
 from .code_cache import cached_codes
@@ -168,12 +167,12 @@ def _load_model(arguments: FinetuneArguments, info: TaskInfo, tokenizer, sequenc
 def inputs_of(arguments: FinetuneArguments, tokenizer, sequences: dict, labels: dict, cuts: list[Cut]) -> TaskInputs:
     """What the model is given: codes, which are kept for later runs; tokens; or bases."""
 
-    def codes(split: str, rows: list[np.ndarray], other: bool) -> list[np.ndarray]:
-        rows = [reverse_complement(ids) for ids in rows] if other else rows
+    def codes(split: str, other: bool) -> list[np.ndarray]:
+        rows = [reverse_complement(ids) for ids in sequences[split]] if other else sequences[split]
         return cached_codes(tokenizer, rows, arguments.cache_dir)
 
-    def tokens(split: str, rows: list[np.ndarray], other: bool) -> list[np.ndarray]:
-        bases = [ids_to_bases(ids) for ids in rows]
+    def tokens(split: str, other: bool) -> list[np.ndarray]:
+        bases = [ids_to_bases(ids) for ids in sequences[split]]
         if other:
             return encode_sequences(tokenizer, [other_strand(one) for one in bases])
         return encode_sequences(tokenizer, bases, split=split, cuts=cuts)

@@ -29,9 +29,9 @@ class TaskInputs:
 
 def task_inputs(
     arguments: FinetuneArguments,
-    sequences: dict[str, list[np.ndarray]],
+    sequences: dict[str, list],
     labels: dict[str, np.ndarray],
-    encode: Callable[[str, list[np.ndarray], bool], list[np.ndarray]] | None,
+    encode: Callable[[str, bool], list[np.ndarray]] | None,
     pad_token_id: int | None = 0,
 ) -> TaskInputs:
     """Codes, tokens, or bases where the vocabulary trains along.
@@ -40,10 +40,11 @@ def task_inputs(
     the longest first where lengths differ.
 
     Args:
-        sequences: nucleotide ids 0-4 of each split's rows; the training ones are cut already.
+        sequences: those of each split's rows, the training ones cut already: nucleotide ids 0-4, shape `(length,)`;
+            where there is `encode`, their lengths alone are looked at.
         labels: of each split.
-        encode: token ids of a split's sequences, special tokens included; called with the split's name, the sequences,
-            and whether they are the other strand's, which it is to take. None for a model that is given bases.
+        encode: token ids of a split's rows, special tokens included; called with the split's name, and whether those
+            of the other strand are wanted. None for a model that is given bases.
     """
     rows, places, lengths = {}, {}, None
     for split, own in sequences.items():
@@ -56,7 +57,7 @@ def task_inputs(
         if encode is None:
             rows[split] = TaskRows.of_bases([own[row] for row in order], labels[split][order], other, seed)
         else:
-            strands = [encode(split, own, strand) for strand in (False, True)[: 1 + other]]
+            strands = [encode(split, strand) for strand in (False, True)[: 1 + other]]
             strands = [[ids[row] for row in order] for ids in strands]
             rows[split] = TaskRows(strands[0], labels[split][order], strands[1] if other else None, seed)
         if train and grouped:

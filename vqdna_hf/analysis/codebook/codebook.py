@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...arguments.analysis import CodebookArguments
+from ...arguments.training import SINGLE_LABEL
 from ...checkpoints.loading import load_tokenizer
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import ids_to_bases
@@ -18,7 +19,7 @@ from ...runs.directories import check_foreign_files
 from ...runs.files import check_fields, read_json, replacing_directory, restore_directory, write_json
 from ...runs.records import package_versions
 from ...tasks.audit import shortcut_scores
-from ...tasks.rows import SINGLE_LABEL, Split
+from ...tasks.rows import Split
 from ...tasks.split_files import SPLITS
 from .information import word_information
 from .labels import Study, study_labels

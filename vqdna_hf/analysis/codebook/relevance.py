@@ -33,10 +33,10 @@ import torch
 from scipy.sparse import csr_array, diags
 from sklearn.preprocessing import StandardScaler
 
+from ...arguments.training import SINGLE_LABEL
 from ...baselines.linear_probe import STRENGTHS, fit_linear
 from ...metrics import compute_scores
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
-from ...tasks.rows import SINGLE_LABEL
 from .rows import Encoded
 
 

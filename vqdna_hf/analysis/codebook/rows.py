@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from ...arguments.training import SINGLE_LABEL
 from ...data import FastaError
 from ...modeling.modeling_vqdna_codec import VQDNACodecModel
 from ...modeling.nucleotides_vqdna import UNKNOWN_ID, bases_to_ids, reverse_complement
 from ...tasks.catalogue import Task
 from ...tasks.load import LoadedTask, find_task, read_task
-from ...tasks.rows import SINGLE_LABEL
 from ...tasks.sarscov2 import best_possible_scores, read_sarscov2
 from ...tasks.split_files import SPLITS, TaskDataError
 

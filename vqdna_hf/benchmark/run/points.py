@@ -15,7 +15,7 @@ from ...baselines.kmer_regression import KmerRegression
 from ...baselines.linear_probe import LinearProbe
 from ...baselines.token_probe import TokenProbe, token_frequencies
 from ...data.strands import other_strand
-from ...metrics import predictions_of
+from ...metrics import predictions_of, rounded_scores
 from ...modeling.nucleotides_vqdna import bases_to_ids
 from ...runs.files import read_record, write_json
 from ...runs.records import Cut, cut_records, note_cut
@@ -26,7 +26,6 @@ from ...training.positions import limit_tokenizer
 from ...training.task_inputs import task_inputs
 from .classifiers import build_classifier, count_flops, count_parameters
 from .prepare import PreparedModel, batch_per_process
-from .scoring import rounded_scores
 from .tasks import TaskData
 
 
@@ -145,12 +144,13 @@ def _train(
     sizes = {"parameters": count_parameters(model), "flops": count_flops(model, prepared)}
     limit_tokenizer(prepared.tokenizer, model)
 
-    def encode(split: str, rows: list[np.ndarray], other: bool) -> list[np.ndarray]:
+    def encode(split: str, other: bool) -> list[np.ndarray]:
         longest = arguments.max_length if split == "train" else None
         return encodings.get(prepared, task, split, other, longest, None if other else cuts)
 
     reads_bases = arguments.mode == "end-to-end" and prepared.is_vqdna
-    sequences = task_sequences(task, arguments.max_length)
+    letters = {name: split.sequences for name, split in task.splits.items()}
+    sequences = task_sequences(task, arguments.max_length) if reads_bases else letters
     labels = {name: split.labels for name, split in task.splits.items()}
     pad_token_id = prepared.tokenizer.pad_token_id
     inputs = task_inputs(arguments, sequences, labels, None if reads_bases else encode, pad_token_id)

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from ...metrics import bootstrap_scores, compute_scores
+from ...metrics import bootstrap_scores, rounded_scores
 from .tasks import TaskData
 
 
@@ -26,9 +26,3 @@ def score_test(task: TaskData, predictions: np.ndarray) -> dict:
         "clean_rows": rows,
         "bootstrap": [round(float(score), 5) for score in replicates],
     }
-
-
-def rounded_scores(predictions: np.ndarray, labels: np.ndarray, problem_type: str) -> dict[str, float]:
-    """Every score, with as many digits as are worth keeping."""
-    scores = compute_scores(predictions, labels, problem_type=problem_type)
-    return {name: round(float(value), 6) for name, value in scores.items()}

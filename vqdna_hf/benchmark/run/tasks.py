@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm.auto import tqdm
 
+from ...arguments.training import MULTI_LABEL
 from ...tasks.audit import clean_test_rows
 from ...tasks.catalogue import get_task
 from ...tasks.load import LoadedTask, read_task
-from ...tasks.rows import MULTI_LABEL, Split
+from ...tasks.rows import Split
 from ...training.classifier import label_maps
 from ..spec.schema import Specification, TaskEntry
 

@@ -5,11 +5,10 @@ import json
 
 from huggingface_hub.errors import StrictDataclassError
 
-from ...arguments.training import FinetuneArguments, PretrainArguments, TrainTokenizerArguments
+from ...arguments.training import SINGLE_LABEL, FinetuneArguments, PretrainArguments, TrainTokenizerArguments
 from ...baselines.kmer_regression import check_settings
 from ...checkpoints.loading import load_tokenizer
 from ...data.genome_bases import check_held_out
-from ...tasks.rows import SINGLE_LABEL
 from ...training.masking import Masking
 from ...training.objectives import check_token_options
 from ...training.train_tokenizer import codec_config
