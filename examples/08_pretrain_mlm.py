@@ -34,7 +34,7 @@ tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
 corpus = Corpus.load(args.corpus)
 corpus.check_fingerprint(tokenizer.vocabulary_fingerprint)
 model = VQDNAForMaskedLM(VQDNAConfig.from_preset(args.preset, codec_config=tokenizer.codec.config))
-model.codec.load_state_dict(tokenizer.codec.state_dict())
+model.codec.copy_from(tokenizer.codec)
 
 masking = Masking(args.masking, ratio=0.25, halo=tokenizer.codec.config.halo, num_codes=len(tokenizer) - 5)
 collate = MaskingCollator()

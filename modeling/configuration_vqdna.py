@@ -36,6 +36,20 @@ POOLINGS = ("mean", "max", "mean+max", "cls", "bins")
 # The paper says beta = 0.5 for Eq. 3 and 0.9 for Eq. 8; `rq`, which it only draws (Fig. 4), has Eq. 3's form.
 _DEFAULT_COMMITMENT = {"vq": 0.5, "rq": 0.5, "hrq": 0.9}
 
+_COMPACT = {
+    "hidden_size": 64,
+    "codebook_dim": 32,
+    "stem_channels": 64,
+    "stem_kernel_size": 3,
+    "kernel_size": 3,
+    "num_hidden_layers": 3,
+}
+_COMPACT_LEVELS = {
+    "hrq": {"quantizer": "hrq", "codebook_sizes": [128, 256]},
+    "rq": {"quantizer": "rq", "codebook_sizes": [128, 256]},
+    "vq": {"quantizer": "vq", "codebook_sizes": [512]},
+}
+
 CODEC_PRESETS = {
     # Section 3.3: K = 512, D = 384, 6 blocks
     "paper-vq": {},
@@ -49,6 +63,13 @@ CODEC_PRESETS = {
         "codebook_dim": 32,
         "stem_channels": 64,
     },
+    # a receptive field of 9 bases, and of 11: few enough for a table of all windows (see compiled_vqdna)
+    "compact": _COMPACT | _COMPACT_LEVELS["hrq"],
+    "compact-vq": _COMPACT | _COMPACT_LEVELS["vq"],
+    "compact-rq": _COMPACT | _COMPACT_LEVELS["rq"],
+    "compact-11": _COMPACT | _COMPACT_LEVELS["hrq"] | {"stem_kernel_size": 5},
+    "compact-11-vq": _COMPACT | _COMPACT_LEVELS["vq"] | {"stem_kernel_size": 5},
+    "compact-11-rq": _COMPACT | _COMPACT_LEVELS["rq"] | {"stem_kernel_size": 5},
     # for tests
     "tiny": {
         "quantizer": "hrq",
@@ -196,6 +217,9 @@ class VQDNACodecConfig(PreTrainedConfig):
             this many places before and after it, itself included. The decoder sees the codes around and asks for no
             more than the base itself. Not in the paper.
         word_weight (`float`, *optional*, defaults to 1.0): Weight of that cross-entropy.
+        compiled (`bool`, *optional*, defaults to `False`):
+            Set on saving: whether the codes of all windows stand in a table beside the weights, which decides instead
+            of the network; see [`VQDNACodecModel.compile_vocabulary`].
         format_version (`int`, *optional*): Version of the directory's format; a newer one than the code's is refused.
 
     Example:
@@ -231,6 +255,7 @@ class VQDNACodecConfig(PreTrainedConfig):
     word_radius: int = integer("word_radius", 0, 0, 1_000)
     word_weight: float | int = not_negative("word_weight", 1.0)
     initializer_range: float = positive("initializer_range", 0.02)
+    compiled: bool = False
     format_version: int = integer("format_version", FORMAT_VERSION, 1, 2**31)
 
     def __post_init__(self, **kwargs):
@@ -253,7 +278,9 @@ class VQDNACodecConfig(PreTrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, **overrides) -> "VQDNACodecConfig":
-        """Build one of the named configurations: `paper-vq`, `paper-hrq`, `small`, `tiny`.
+        """Build one of the named configurations: `paper-vq`, `paper-hrq`, `small`, `tiny`; and those narrow enough to
+        be compiled: `compact`, `compact-vq`, `compact-rq`, whose codes are functions of 9 bases, and `compact-11`,
+        `compact-11-vq`, `compact-11-rq`, of 11.
 
         Raises:
             ValueError: no preset has that name.

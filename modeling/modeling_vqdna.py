@@ -31,6 +31,7 @@ from .checks_vqdna import (
     check_token_labels,
     wanted_outputs,
 )
+from .compiled_vqdna import load_table_beside, save_table_beside
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from .files_vqdna import share_weights
 from .initialization_vqdna import VQDNAInitializationMixin
@@ -43,6 +44,7 @@ from .nucleotides_vqdna import (
     reverse_complement_batch,
     sequence_mask,
 )
+from .quantization_vqdna import level_codes, product_codes
 from .repository_vqdna import register_downloaded
 
 
@@ -115,19 +117,12 @@ def pack_codes(codes: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
 
     Example: codes (3, 5) of levels of 8 and 16 -> `5 + 3 * 16 + 5` = 58
     """
-    ids = torch.zeros_like(codes[..., 0])
-    for level, size in enumerate(codebook_sizes):
-        ids = ids * size + codes[..., level]
-    return ids + NUM_SPECIAL_TOKENS
+    return product_codes(codes, codebook_sizes) + NUM_SPECIAL_TOKENS
 
 
 def unpack_codes(ids: torch.Tensor, codebook_sizes: list[int]) -> torch.Tensor:
     """The inverse of `pack_codes`; special tokens give codes of 0."""
-    rest, codes = (ids - NUM_SPECIAL_TOKENS).clamp(min=0), []
-    for size in reversed(codebook_sizes):
-        codes.append(rest % size)
-        rest = rest // size
-    return torch.stack(codes[::-1], dim=-1)
+    return level_codes((ids - NUM_SPECIAL_TOKENS).clamp(min=0), codebook_sizes)
 
 
 class VQDNAProjection(nn.Linear):
@@ -359,6 +354,7 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, VQDNAInitializationMixin, PreTrain
                 "damaged. Copy or download it again."
             ) from error
         model = loaded[0] if isinstance(loaded, tuple) else loaded
+        load_table_beside(model.codec, pretrained_model_name_or_path, kwargs)
         # transformers puts new parameters, all of them trainable, in the place of those that `__init__` froze
         model.base_model.set_codec_frozen(model.config.freeze_codec)
         expected = model.config.vocabulary_fingerprint
@@ -376,8 +372,14 @@ class VQDNAPreTrainedModel(VQDNAAdapterMixin, VQDNAInitializationMixin, PreTrain
         """As `PreTrainedModel.save_pretrained`; records the fingerprint of the vocabulary in the configuration."""
         self.config.vocabulary_fingerprint = self.fingerprint()
         register_downloaded(self)
+        self.config.codec_config = self.codec.describe_table()
         super().save_pretrained(save_directory, *args, **kwargs)
+        save_table_beside(self.codec, save_directory, kwargs)
         share_weights(save_directory)
+
+    def _upload_modified_files(self, working_dir, *args, **kwargs):
+        save_table_beside(self.codec, working_dir, {})  # in time to be uploaded with the rest
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -467,9 +469,9 @@ class VQDNAModel(VQDNAPreTrainedModel):
 
     def encode_nucleotides(self, nucleotide_ids: torch.LongTensor) -> torch.LongTensor:
         """The `input_ids` of nucleotide ids (with or without [CLS], [SEP], [PAD]), both of shape `(b, l)`."""
-        codes = self.codec.encode(nucleotide_ids)
+        products = self.codec.encode_products(nucleotide_ids)
         special = nucleotides_to_special_ids(nucleotide_ids)
-        return torch.where(special >= 0, special, pack_codes(codes, self.config.codec_config.codebook_sizes))
+        return torch.where(special >= 0, special, products + NUM_SPECIAL_TOKENS)
 
     def code_vectors(self, codes: torch.LongTensor) -> torch.FloatTensor:
         """The frozen vectors of codes of shape `(b, l, n)`, levels combined as the quantizer does; `(b, l, c)`."""

@@ -9,6 +9,7 @@ encoded in pieces with `config.halo` more bases on either side, and gives exactl
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -17,14 +18,25 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .checks_vqdna import check_label_shape, check_nucleotide_ids, is_recorded
+from .compiled_vqdna import (
+    CodeTable,
+    ExactNetwork,
+    compute_table,
+    load_table_beside,
+    passes_of,
+    refuse_wide,
+    save_table_beside,
+    verify_table,
+)
 from .configuration_vqdna import VQDNACodecConfig
 from .encoding_vqdna import PackedEncoder, encode_sequences
 from .files_vqdna import share_weights
 from .initialization_vqdna import VQDNAInitializationMixin, float32_weights
 from .nucleotides_vqdna import (
+    CLS_NUCLEOTIDE_ID,
     MASK_NUCLEOTIDE_ID,
     PAD_NUCLEOTIDE_ID,
     UNKNOWN_ID,
@@ -33,8 +45,15 @@ from .nucleotides_vqdna import (
     mask_bases,
     sequence_mask,
 )
-from .quantization_vqdna import QUANTIZERS, EMACodebook, exact_float32, full_precision
-from .repository_vqdna import register_downloaded
+from .quantization_vqdna import (
+    QUANTIZERS,
+    EMACodebook,
+    exact_float32,
+    full_precision,
+    level_codes,
+    product_codes,
+)
+from .repository_vqdna import COMPILED_FORMAT_VERSION, FORMAT_VERSION, register_downloaded
 
 
 # bases of a piece of a long sequence
@@ -236,10 +255,27 @@ class VQDNACodecPreTrainedModel(VQDNAInitializationMixin, PreTrainedModel):
         super().__init__(config)
 
     def save_pretrained(self, save_directory, *args, **kwargs):
-        """As `PreTrainedModel.save_pretrained`."""
+        """As `PreTrainedModel.save_pretrained`; a table of codes is saved beside the weights."""
         register_downloaded(self)
+        self.describe_table()
         super().save_pretrained(save_directory, *args, **kwargs)
+        save_table_beside(self, save_directory, kwargs)
         share_weights(save_directory)
+
+    def _upload_modified_files(self, working_dir, *args, **kwargs):
+        save_table_beside(self, working_dir, {})  # in time to be uploaded with the rest
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As `PreTrainedModel.from_pretrained`, with the table of codes where there is one.
+
+        Raises:
+            ValueError: the table is missing, was edited or cut short, or belongs to other weights.
+        """
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        load_table_beside(loaded[0] if isinstance(loaded, tuple) else loaded, pretrained_model_name_or_path, kwargs)
+        return loaded
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -287,6 +323,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             )
             self.decoder = VQDNACodecDecoder(config)
             self.word_head = VQDNACodecWordHead(config) if config.word_radius else None
+        self._forget_table()
         self.post_init()
 
     @can_return_tuple
@@ -371,7 +408,7 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
     @torch.compiler.disable
     @torch.no_grad()
     def encode(self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None) -> torch.LongTensor:
-        """The code of every base and level, in true float32, so that they do not depend on the batch.
+        """The code of every base and level, looked up, or in true float32, so that they do not depend on the batch.
 
         Args:
             nucleotide_ids, attention_mask: as for `forward`.
@@ -384,17 +421,32 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         """
         check_nucleotide_ids(self, nucleotide_ids, attention_mask)
         mask = sequence_mask(nucleotide_ids, attention_mask)
+        if (table := self.table) is not None and not is_recorded():
+            return level_codes(self._look_up(table, nucleotide_ids, mask), self.config.codebook_sizes)
+        return self._encode_by_network(nucleotide_ids, mask) * mask.unsqueeze(-1)
+
+    @torch.compiler.disable
+    @torch.no_grad()
+    def encode_products(
+        self, nucleotide_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None
+    ) -> torch.LongTensor:
+        """As `encode`, but one number for each base: the codes of its levels as a mixed-radix number; `(b, l)`."""
+        check_nucleotide_ids(self, nucleotide_ids, attention_mask)
+        mask = sequence_mask(nucleotide_ids, attention_mask)
+        if (table := self.table) is not None and not is_recorded():
+            return self._look_up(table, nucleotide_ids, mask)
+        return product_codes(self._encode_by_network(nucleotide_ids, mask), self.config.codebook_sizes) * mask
+
+    def _encode_by_network(self, nucleotide_ids: torch.LongTensor, mask: torch.BoolTensor) -> torch.LongTensor:
+        """Codes by the network; whatever stands outside the sequences."""
         if is_recorded():  # the whole at once: a graph would hold the number of pieces
-            codes, _, _ = self.quantizer.quantize(self._latents(nucleotide_ids, mask))
-            return codes * mask.unsqueeze(-1)
+            return self.quantizer.quantize(self._latents(nucleotide_ids, mask))[0]
         if not mask.numel():
             return torch.zeros(*mask.shape, self.config.num_levels, dtype=torch.long, device=mask.device)
         if nucleotide_ids.device.type == "cpu" and (encoder := PackedEncoder(self)).in_tiles:
             rows = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID).to(torch.uint8).numpy()
-            codes = torch.from_numpy(np.stack(encode_sequences(encoder, list(rows), self.device, CHUNK_LENGTH)))
-        else:
-            codes = self._encode_in_pieces(nucleotide_ids, mask)
-        return codes * mask.unsqueeze(-1)
+            return torch.from_numpy(np.stack(encode_sequences(encoder, list(rows), self.device, CHUNK_LENGTH)))
+        return self._encode_in_pieces(nucleotide_ids, mask)
 
     def _encode_in_pieces(self, nucleotide_ids: torch.LongTensor, mask: torch.BoolTensor) -> torch.LongTensor:
         """Codes by the network's own modules; memory grows with a piece, not with the length of a row."""
@@ -452,8 +504,39 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
         sequences = [
             check_nucleotides(ids, f"sequence {number}", PAD_NUCLEOTIDE_ID) for number, ids in enumerate(sequences)
         ]
+        if self.table is not None and sequences:
+            lengths = np.array([len(ids) for ids in sequences])
+            joined = np.concatenate(sequences, dtype=np.uint8, casting="unsafe")
+            codes = level_codes(self.encode_joined(joined, lengths), self.config.codebook_sizes)
+            return np.split(codes, np.cumsum(lengths)[:-1])
         encoder = PackedEncoder(self, precision, network, batch_bases)
         return encode_sequences(encoder, sequences, self.device, chunk_length)
+
+    @torch.compiler.disable
+    def encode_joined(self, joined: np.ndarray, lengths: np.ndarray, **options) -> np.ndarray:
+        """Product codes (see `encode_products`) of sequences that stand end to end.
+
+        Args:
+            joined (`np.ndarray` of `uint8`, shape `(bases,)`): nucleotide ids 0-5 (6-8 are outside); not checked.
+            lengths (`np.ndarray` of integers, shape `(sequences,)`): bases of each sequence.
+            options: of `encode_sequences`, for a codec without a table.
+
+        Returns:
+            `np.ndarray` of `int64`, shape `(bases,)`; of a codec with a table 0 outside the sequences.
+        """
+        table = self.table
+        if table is None:
+            codes = self.encode_sequences(np.split(joined, np.cumsum(lengths)[:-1]), **options)
+            return product_codes(np.concatenate(codes), self.config.codebook_sizes)
+        inside = joined < CLS_NUCLEOTIDE_ID
+        if inside.all():
+            return self._look_up_joined(table, joined, lengths)
+        places = np.flatnonzero(inside)
+        rows = np.repeat(np.arange(len(lengths)), lengths)[places]
+        firsts = np.flatnonzero((np.diff(places, prepend=-2) != 1) | (np.diff(rows, prepend=-1) != 0))
+        products = np.zeros(len(joined), dtype=np.int64)
+        products[places] = self._look_up_joined(table, joined[places], np.diff(firsts, append=len(places)))
+        return products
 
     def decode_sequence(self, codes: np.ndarray, inside: np.ndarray, chunk_length: int = CHUNK_LENGTH) -> np.ndarray:
         """Decode one sequence of any length, in pieces with a halo.
@@ -477,6 +560,133 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             decoded = self.decode(piece, mask).argmax(dim=-1)[0].cpu().numpy()
             bases[start:end] = decoded[start - left : end - left]
         return bases
+
+    # the table of codes
+
+    def compile_vocabulary(self, verify: bool = True, progress: bool = False) -> CodeTable:
+        """Write down the codes of all windows in a table, from which codes are looked up from now on.
+
+        The network passes over every window once in float64, which takes about a minute for a receptive field of 9.
+
+        Args:
+            verify: pass over all of them once more, in other batches, and compare.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: there are too many windows: says how many, and what narrows the receptive field.
+            RuntimeError: the network has given two codes for one window, which rounding in float64 does not explain.
+        """
+        refuse_wide(self.config)
+        self._forget_table()
+        network, fingerprint, total = ExactNetwork(self), self.fingerprint(), passes_of(self.config)
+        options = {"unit": "base", "unit_scale": True, "disable": not progress}
+        with logging.tqdm(total=total, desc="Compiling the vocabulary", **options) as bar:
+            table = compute_table(network, fingerprint, bar.update)
+        if verify:
+            with logging.tqdm(total=total, desc="Verifying the table", **options) as bar:
+                wrong = verify_table(table, network, bar.update)
+            if wrong:
+                raise RuntimeError(
+                    f"{wrong:,} of {len(table.codes):,} windows got another code when they were computed again: two "
+                    "codes are equally near up to rounding. Are codes of a codebook the same?"
+                )
+        self._set_table(table, network)
+        return table
+
+    @property
+    def table(self) -> CodeTable | None:
+        """The table of codes; `None` without one, while the codec or its encoder trains, and once its weights are no
+        longer those that the table was made from.
+        """
+        return None if self.training or self.encoder.training else self._valid_table()
+
+    @table.setter
+    def table(self, table: CodeTable | None):
+        if table is None:
+            self._forget_table()
+            return
+        if (found := self.fingerprint()) != table.fingerprint:
+            raise ValueError(f"The table is of the vocabulary {table.fingerprint}, but the codec is {found}.")
+        self._set_table(table)
+
+    def copy_from(self, other: "VQDNACodecModel"):
+        """Take over weights and table of a codec of the same sizes.
+
+        Raises:
+            RuntimeError: the sizes differ.
+        """
+        self.load_state_dict(other.state_dict())
+        self.table = other._valid_table()
+
+    def describe_table(self) -> VQDNACodecConfig:
+        """Let the configuration say whether there is a table; returns it."""
+        self.config.compiled = self._valid_table() is not None
+        version = COMPILED_FORMAT_VERSION if self.config.compiled else FORMAT_VERSION
+        self.config.format_version = version
+        return self.config
+
+    def _set_table(self, table: CodeTable, network: ExactNetwork | None = None):
+        self._forget_table()
+        # subtle: not by assignment, which would make a part of this module of the network
+        self.__dict__.update(_table=table, _exact=network, _checked=(self._content(), True))
+
+    def _forget_table(self):
+        self.__dict__.update(_table=None, _exact=None, _checked=(None, False))
+
+    def __getstate__(self) -> dict:
+        """Without the network in float64, which every process makes where it needs it."""
+        return {**self.__dict__, "_exact": None}
+
+    def _valid_table(self) -> CodeTable | None:
+        """The table, unless the weights have moved since it was made."""
+        if self._table is None:
+            return None
+        content = self._content()
+        if content is None:  # of weights that are not there, none can have moved
+            return self._table
+        if content != self._checked[0]:
+            self._checked = (content, self.fingerprint() == self._table.fingerprint)
+        return self._table if self._checked[1] else None
+
+    @torch.no_grad()
+    def _content(self) -> int | None:
+        """A number that changes with any value that decides a code: exact integer sums, the same on every device.
+
+        Cheap enough to be asked for at every call: what changes weights leaves no other trace that could be relied on
+        (an adapter is merged through `.data`, which counts no version). `None` of weights that are not there, but are
+        brought in for each call.
+        """
+        tensors, modules = [book.embedding for book in self.quantizer.codebooks], [self.encoder]
+        while modules:  # three times as fast as `parameters()`
+            module = modules.pop()
+            tensors += [value for value in module._parameters.values() if value is not None]
+            modules += module._modules.values()
+        if any(value.device.type == "meta" for value in tensors):
+            return None
+        if hasattr(tensors[-1], "full_tensor"):  # of a sharded model
+            tensors = [value.full_tensor() if hasattr(value, "full_tensor") else value for value in tensors]
+        values = torch.cat([value.flatten() for value in tensors])
+        bits = F.pad(values, (0, -len(values) % 2)).view(torch.int64)
+        return int((bits * _odd_numbers(len(bits), bits.device)).sum())
+
+    def _look_up(self, table: CodeTable, nucleotide_ids: torch.Tensor, mask: torch.BoolTensor) -> torch.LongTensor:
+        """Product codes of a batch, `(b, l)`; 0 outside the sequences."""
+        products, missing = table.look_up_batch(nucleotide_ids, mask)
+        rows = missing.any(dim=1).nonzero().squeeze(1)
+        if len(rows):
+            inputs = nucleotide_ids.masked_fill(~mask, PAD_NUCLEOTIDE_ID)[rows].to("cpu", torch.uint8).numpy()
+            found = self.encode_joined(inputs.reshape(-1), np.full(len(inputs), inputs.shape[1]))
+            products[rows] = torch.from_numpy(found.reshape(inputs.shape)).to(products.device)
+        return products
+
+    def _look_up_joined(self, table: CodeTable, joined: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        products, missing = table.look_up_joined(joined, lengths)
+        products = products.astype(np.int64)
+        if missing is not None:
+            if self._exact is None:
+                self.__dict__["_exact"] = ExactNetwork(self)
+            self._exact.fill(products, missing, joined, lengths)
+        return products
 
     def _apply(self, fn, recurse: bool = True):
         """Move as every module does, but stay in float32: 16-bit weights would be another vocabulary."""
@@ -504,6 +714,13 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             values = values.to("cpu", torch.float32).contiguous().numpy()
             digest.update(values.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()[:32]
+
+
+@lru_cache(maxsize=4)
+def _odd_numbers(count: int, device: torch.device) -> torch.Tensor:
+    """Fixed odd weights, by which no changed bit is lost, in no order, so that swapped values show."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randint(2**62, (count,), generator=generator) * 2 + 1).to(device)
 
 
 def _check_chunk_length(chunk_length: int):

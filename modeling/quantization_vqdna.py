@@ -125,6 +125,32 @@ def _nearest_on_cpu(
     return torch.from_numpy(codes)
 
 
+def product_codes(codes, codebook_sizes: list[int]):
+    """Level codes to product codes: one mixed-radix number for each combination.
+
+    Example: codes (3, 5) of levels of 8 and 16 -> `3 * 16 + 5` = 53
+
+    Args:
+        codes (`np.ndarray` or `torch.Tensor` of integers, shape `(..., levels)`).
+
+    Returns:
+        The same type, of shape `(...)`.
+    """
+    product = codes[..., 0]
+    for level, size in enumerate(codebook_sizes[1:], start=1):
+        product = product * size + codes[..., level]
+    return product
+
+
+def level_codes(products, codebook_sizes: list[int]):
+    """The inverse of `product_codes`: `(...)` to `(..., levels)`."""
+    codes = []
+    for size in reversed(codebook_sizes):
+        codes.append(products % size)
+        products = products // size
+    return (torch if isinstance(products, torch.Tensor) else np).stack(codes[::-1], -1)
+
+
 def in_backward_pass() -> bool:
     """Whether autograd is running, as it is when activation checkpointing computes a forward pass again."""
     return torch._C._current_graph_task_id() != -1
@@ -527,5 +553,7 @@ __all__ = [
     "exact_float32",
     "full_precision",
     "in_backward_pass",
+    "level_codes",
     "nearest_codes",
+    "product_codes",
 ]

@@ -5,7 +5,9 @@ written by the classes that were downloaded with a repository, and by the packag
 when the package's own classes load and save.
 """
 
-FORMAT_VERSION = 1
+# what is written; a codec with a table of codes (`compiled`) is of the next version, which codes that read the network
+# alone must refuse: the table is what decides
+FORMAT_VERSION, COMPILED_FORMAT_VERSION = 1, 2
 
 # complete whatever class was saved: transformers itself would write the entry of that class only, and the directory
 # of a masked language model could not be opened for classification
@@ -77,8 +79,8 @@ def check_format(model_type: str, version: int):
     Raises:
         ValueError: names both versions and the remedy.
     """
-    if version > FORMAT_VERSION:
+    if version > COMPILED_FORMAT_VERSION:
         raise ValueError(
             f"This {model_type} configuration has format_version {version}, but the installed code reads up to "
-            f"{FORMAT_VERSION}: it was written by a newer vqdna_hf. Upgrade with `pip install -U vqdna-hf`."
+            f"{COMPILED_FORMAT_VERSION}: it was written by a newer vqdna_hf. Upgrade with `pip install -U vqdna-hf`."
         )

@@ -31,6 +31,7 @@ from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 from transformers.utils import logging
 
+from .compiled_vqdna import TABLE_FILE, load_table, missing_table, save_table
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, VQDNACodecConfig
 from .encoding_vqdna import check_precision, compile_network
 from .files_vqdna import replacing
@@ -43,12 +44,17 @@ from .nucleotides_vqdna import (
     ids_to_bases,
     parse_sequence,
 )
+from .quantization_vqdna import level_codes, product_codes
 from .repository_vqdna import TOKENIZER_AUTO_MAP, is_downloaded
 
 
 logger = logging.get_logger(__name__)
 
-VOCAB_FILES_NAMES = {"codec_file": "codec.safetensors", "codec_config_file": "codec_config.json"}
+VOCAB_FILES_NAMES = {
+    "codec_file": "codec.safetensors",
+    "codec_config_file": "codec_config.json",
+    "codec_table_file": TABLE_FILE,  # of a compiled vocabulary alone
+}
 # fields of a configuration that say nothing about the codec, one of them where it lay on this machine
 _NOT_SAVED = ("auto_map", "dtype", "architectures", "_name_or_path")
 
@@ -115,18 +121,12 @@ class CodeVocabulary(Mapping):
 
     def codes(self, ids: np.ndarray) -> np.ndarray:
         """Level codes, `(..., levels)`, of ids, `(...)`; 0 for special tokens."""
-        rest, codes = np.maximum(np.asarray(ids, dtype=np.int64) - NUM_SPECIAL_TOKENS, 0), []
-        for size in reversed(self.codebook_sizes):
-            codes.append(rest % size)
-            rest = rest // size
-        return np.stack(codes[::-1], axis=-1)
+        products = np.maximum(np.asarray(ids, dtype=np.int64) - NUM_SPECIAL_TOKENS, 0)
+        return level_codes(products, self.codebook_sizes)
 
     def ids(self, codes: np.ndarray) -> np.ndarray:
         """Ids, `(...)`, of level codes, `(..., levels)`."""
-        index = np.zeros(codes.shape[:-1], dtype=np.int64)
-        for level, size in enumerate(self.codebook_sizes):
-            index = index * size + codes[..., level]
-        return index + NUM_SPECIAL_TOKENS
+        return product_codes(codes.astype(np.int64, copy=False), self.codebook_sizes) + NUM_SPECIAL_TOKENS
 
     def copy(self) -> "CodeVocabulary":
         """The vocabulary never changes, so that it is its own copy."""
@@ -135,6 +135,7 @@ class CodeVocabulary(Mapping):
 
 def save_codec(codec: VQDNACodecModel, weights: Path, config: Path):
     """Write a codec's two files; each under another name first, then renamed, so that none is ever half-written."""
+    codec.describe_table()
     tensors = {name: value.detach().cpu().contiguous() for name, value in codec.state_dict().items()}
     fields = {key: value for key, value in codec.config.to_dict().items() if key not in _NOT_SAVED}
     with replacing(config) as partial_config, replacing(weights) as partial_weights:
@@ -142,8 +143,13 @@ def save_codec(codec: VQDNACodecModel, weights: Path, config: Path):
         partial_config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACodecModel:
-    """Read the codec of a tokenizer directory.
+def load_codec(
+    codec_file: str | None,
+    codec_config_file: str | None,
+    codec_table_file: str | None = None,
+    use_table: bool = True,
+) -> VQDNACodecModel:
+    """Read the codec of a tokenizer directory; of a compiled vocabulary with its table.
 
     Raises:
         ValueError: a file is missing, damaged, or the weights do not fit the configuration or are not finite; names
@@ -156,6 +162,8 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
                 "directory holds it beside tokenizer_config.json: copy or download the whole directory."
             )
     config = _read_config(codec_config_file)
+    if use_table and config.compiled and codec_table_file is None:
+        raise ValueError(missing_table(Path(codec_config_file).parent))
     with torch.device("meta"):  # no random initialization, which would move the global random state
         codec = VQDNACodecModel(config)
     try:
@@ -179,7 +187,10 @@ def load_codec(codec_file: str | None, codec_config_file: str | None) -> VQDNACo
         raise ValueError(
             f"{codec_file} does not fit {codec_config_file}: {error} The two files come from different codecs."
         ) from error
-    return codec.float().requires_grad_(False).eval()
+    codec.float().requires_grad_(False).eval()
+    if use_table and config.compiled:
+        codec.table = load_table(codec_table_file, config, codec.fingerprint())
+    return codec
 
 
 def _read_config(path: str) -> VQDNACodecConfig:
@@ -460,6 +471,7 @@ class VQDNATokenizer(PreTrainedTokenizer):
     Args:
         codec_file, codec_config_file (`str`, *optional*): The network's weights and configuration; `from_pretrained`
             passes both.
+        codec_table_file (`str`, *optional*): The table of a compiled vocabulary, which decides instead of the network.
         codec ([`VQDNACodecModel`], *optional*): The network itself, to make a tokenizer of a trained codec.
         vocabulary_fingerprint (`str`, *optional*): What the network's fingerprint must be; checked on load.
         batch_bases (`int`, *optional*): Bases of one network pass; chosen from the device if `None`.
@@ -508,10 +520,11 @@ class VQDNATokenizer(PreTrainedTokenizer):
         return_nucleotide_ids: bool = False,
         precision: str = "float32",
         compile: bool = False,
+        codec_table_file: str | None = None,
         **kwargs,
     ):
         kwargs = own_special_tokens(kwargs)
-        self.codec = load_codec(codec_file, codec_config_file) if codec is None else codec
+        self.codec = load_codec(codec_file, codec_config_file, codec_table_file) if codec is None else codec
         self.vocabulary_fingerprint = self.codec.fingerprint()
         if vocabulary_fingerprint not in (None, self.vocabulary_fingerprint):
             raise ValueError(
@@ -677,16 +690,34 @@ class VQDNATokenizer(PreTrainedTokenizer):
         Raises:
             ValueError: what is no nucleotide id of a base; names it and its place.
         """
+        if not sequences:
+            return []
         sequences = [check_nucleotides(ids, f"sequence {number}") for number, ids in enumerate(sequences)]
-        if self.compile and self._network is None:
-            self._network = compile_network(self.codec)
-        codes = self.codec.encode_sequences(
-            sequences, self.batch_bases, self.chunk_length, self.precision, self._network
-        )
-        ids = [self.vocabulary.ids(code) for code in codes]
-        for row, nucleotides in zip(ids, sequences):
-            row[nucleotides == UNKNOWN_ID] = _UNK
-            row[nucleotides == MASK_NUCLEOTIDE_ID] = _MASK
+        lengths = np.array([len(ids) for ids in sequences])
+        joined = np.concatenate(sequences, dtype=np.uint8, casting="unsafe")
+        return np.split(self.encode_joined(joined, lengths), np.cumsum(lengths)[:-1])
+
+    def encode_joined(self, joined: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Ids, without special tokens, of sequences that stand end to end.
+
+        Args:
+            joined (`np.ndarray` of `uint8`, shape `(bases,)`): nucleotide ids 0-5; not checked.
+            lengths (`np.ndarray` of integers, shape `(sequences,)`): bases of each sequence.
+
+        Returns:
+            `np.ndarray` of `int64`, shape `(bases,)`.
+        """
+        options = {}
+        if self.codec.table is None:
+            if self.compile and self._network is None:
+                self._network = compile_network(self.codec)
+            options = {"batch_bases": self.batch_bases, "chunk_length": self.chunk_length}
+            options |= {"precision": self.precision, "network": self._network}
+        ids = self.codec.encode_joined(joined, lengths, **options)
+        ids += NUM_SPECIAL_TOKENS
+        if (joined >= UNKNOWN_ID).any():
+            ids[joined == UNKNOWN_ID] = _UNK
+            ids[joined == MASK_NUCLEOTIDE_ID] = _MASK
         return ids
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs) -> list[str]:
@@ -955,9 +986,12 @@ class VQDNATokenizer(PreTrainedTokenizer):
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write the network's weights and configuration; each file under another name first, then renamed."""
         prefix = f"{filename_prefix}-" if filename_prefix else ""
-        weights, config = (Path(save_directory) / (prefix + name) for name in VOCAB_FILES_NAMES.values())
+        weights, config, table = (Path(save_directory) / (prefix + name) for name in VOCAB_FILES_NAMES.values())
         save_codec(self.codec, weights, config)
-        return str(weights), str(config)
+        if not self.codec.config.compiled:
+            return str(weights), str(config)
+        save_table(self.codec._valid_table(), table)
+        return str(weights), str(config), str(table)
 
 
 def _warn_of_no_length(verb: str, noun: str):

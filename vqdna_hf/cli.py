@@ -18,6 +18,11 @@ from .version import __version__
 # command -> (module in `arguments`, function, one line of help); the function's module is imported when it runs
 COMMANDS = {
     "train-tokenizer": ("training", "training.train_tokenizer.train_tokenizer", "stage 1: learn a DNA vocabulary"),
+    "compile-tokenizer": (
+        "training",
+        "training.compile_tokenizer.compile_tokenizer",
+        "write the codes of a narrow vocabulary into a table",
+    ),
     "tokenize": ("training", "training.tokenize.tokenize", "stage 2: store windows of genomes"),
     "pretrain": ("training", "training.pretrain.pretrain", "stage 2: masked pre-training"),
     "finetune": ("training", "training.finetune.finetune", "stage 3: adapt a model to a task and score it"),

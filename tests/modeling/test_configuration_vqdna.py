@@ -1,6 +1,7 @@
 """Configurations: the paper's numbers, the rules across fields, the receptive field as measured, and JSON."""
 
 import json
+from typing import get_args
 
 import pytest
 import torch
@@ -8,13 +9,14 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, BertConfig, ModernBertConfig
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig
+from vqdna_hf.arguments.training import CodecPreset
 from vqdna_hf.modeling.configuration_vqdna import (
     CODEC_PRESETS,
     ENCODER_PRESETS,
     VQDNAConvEncoderConfig,
     encoder_config_from_preset,
 )
-from vqdna_hf.modeling.repository_vqdna import FORMAT_VERSION
+from vqdna_hf.modeling.repository_vqdna import COMPILED_FORMAT_VERSION, FORMAT_VERSION
 
 
 def test_paper_defaults():
@@ -43,7 +45,9 @@ def test_default_beta_is_that_of_the_quantizer(quantizer, beta):
 
 
 def test_presets():
-    assert sorted(CODEC_PRESETS) == ["paper-hrq", "paper-vq", "small", "tiny"]
+    compact = [f"compact{width}{kind}" for width in ("", "-11") for kind in ("", "-vq", "-rq")]
+    assert sorted(CODEC_PRESETS) == sorted([*compact, "paper-hrq", "paper-vq", "small", "tiny"])
+    assert sorted(get_args(CodecPreset)) == sorted(CODEC_PRESETS)
     assert VQDNACodecConfig.from_preset("paper-vq").to_dict() == VQDNACodecConfig().to_dict()
     small = VQDNACodecConfig.from_preset("small")
     assert (small.hidden_size, small.codebook_dim, small.vocab_size - 5) == (64, 32, 32_768)
@@ -247,8 +251,8 @@ def test_a_newer_format_is_refused_with_both_versions(config_class, tmp_path):
     path = tmp_path / "config.json"
     saved = json.loads(path.read_text())
     assert saved["format_version"] == FORMAT_VERSION
-    path.write_text(json.dumps(saved | {"format_version": FORMAT_VERSION + 1, "a_field_of_the_future": 1}))
-    with pytest.raises(ValueError, match=f"format_version {FORMAT_VERSION + 1}.*up to {FORMAT_VERSION}.*pip install"):
+    path.write_text(json.dumps(saved | {"format_version": COMPILED_FORMAT_VERSION + 1, "a_field_of_the_future": 1}))
+    with pytest.raises(ValueError, match="format_version 3.*up to 2.*pip install"):
         AutoConfig.from_pretrained(tmp_path)
 
 

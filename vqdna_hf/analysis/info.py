@@ -14,11 +14,12 @@ from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..runs.directories import read_directory
 
 
-CODECS, ENCODERS = ("paper-vq", "paper-hrq", "small"), ("paper", "paper-bert", "small", "small-conv")
+CODECS = ("paper-vq", "paper-hrq", "small", "compact", "compact-vq", "compact-rq", "compact-11")
+ENCODERS = ("paper", "paper-bert", "small", "small-conv")
 
 
 def codec_info(config: VQDNACodecConfig, length: int) -> dict[str, float]:
-    """Parameters of a codec (codebooks included), and FLOPs of encoding `length` bases.
+    """Parameters of a codec (codebooks included), FLOPs of encoding `length` bases, and the bases that decide a code.
 
     A FLOP is one addition or multiplication: a product of matrices `(m, k)` and `(k, n)` has `2 m k n`.
     """
@@ -28,7 +29,11 @@ def codec_info(config: VQDNACodecConfig, length: int) -> dict[str, float]:
     # subtle: by the modules, because in-place products, which encoding uses on a CPU, are not counted
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         codec.quantizer.quantize(codec.latents(ids))
-    return {"parameters": codec.num_parameters() + codebooks, "flops": counter.get_total_flops()}
+    return {
+        "parameters": codec.num_parameters() + codebooks,
+        "flops": counter.get_total_flops(),
+        "receptive_field": config.receptive_field,
+    }
 
 
 def encoder_info(config: VQDNAConfig | TokenEncoderConfig, length: int) -> dict[str, float]:
@@ -91,10 +96,13 @@ def info(arguments: InfoArguments) -> list[dict]:
         ]
         rows += [{"what": f"encoder {name}", **_preset_info(name, length)} for name in ENCODERS]
     unit = "tokens" if rows[0]["what"] == "encoder of tokens" else "bases"
-    print(f"{'':24s} {'parameters':>12s} {f'FLOPs, {length} {unit}':>20s}")
+    print(f"{'':24s} {'parameters':>12s} {f'FLOPs, {length} {unit}':>20s} {'R':>4s}")
     for row in rows:
         if "refused" in row:
             print(f"{row['what']:24s} {row['refused']}")
             continue
-        print(f"{row['what']:24s} {row['parameters'] / 1e6:>10.2f} M {row['flops'] / 1e9:>18.2f} G")
+        size, flops = row["parameters"] / 1e6, row["flops"] / 1e9
+        print(f"{row['what']:24s} {size:>10.2f} M {flops:>18.2f} G {row.get('receptive_field', ''):>4}")
+    if any("receptive_field" in row for row in rows):
+        print("R: the bases that decide a code. Up to 11 the codes can stand in a table (`vqdna compile-tokenizer`).")
     return rows

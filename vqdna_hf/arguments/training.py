@@ -9,6 +9,10 @@ from ..options import SEED, Arguments, option, required
 
 Pooling = Literal["mean", "max", "mean+max", "cls", "bins"]
 Recipe = Literal["default", "paper"]
+CodecPreset = Literal[
+    *("paper-vq", "paper-hrq", "compact", "compact-vq", "compact-rq"),
+    *("compact-11", "compact-11-vq", "compact-11-rq", "small", "tiny"),
+]
 MaskingKind = Literal["base", "token", "span"]
 Mode = Literal["lora", "full", "linear", "end-to-end"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -64,8 +68,12 @@ class TrainTokenizerArguments(RunArguments):
     """Stage 1: learn a vocabulary from FASTA files."""
 
     fasta: list[str] = option([], "FASTA file, plain or compressed; give it once per file")
-    preset: Literal["paper-vq", "paper-hrq", "small", "tiny"] = option("small", "architecture; tiny is for tests")
-    recipe: Recipe = option("default", "paper: Appendix A's optimizer, and no masked bases")
+    preset: CodecPreset = option(
+        "compact",
+        "architecture; codes of the compact ones are functions of 9 bases, or of 11, and are compiled; tiny is for "
+        "tests",
+    )
+    recipe: Recipe = option("default", "paper: Appendix A's optimizer, no masked bases, nothing added to the loss")
     quantizer: Literal["vq", "rq", "hrq"] | None = option(None, "instead of the preset's")
     codebook_sizes: list[int] = option(
         [], "codes of each level, instead of the preset's", at_least=1, at_most=LARGEST_CODEBOOK
@@ -94,6 +102,21 @@ class TrainTokenizerArguments(RunArguments):
         0.01, "part of the bases to hold out when no contig is named", at_least=0, at_most=0.5
     )
     eval_windows: int = option(512, "held-out windows to evaluate on", at_least=1)
+    table: bool = option(True, "at the end, compile a vocabulary whose codes are functions of at most 11 bases")
+
+    def settings(self) -> dict:
+        """As of every run; compiling decides nothing about the weights."""
+        return {name: value for name, value in super().settings().items() if name != "table"}
+
+
+@dataclass(kw_only=True)
+class CompileTokenizerArguments(Arguments):
+    """Compile the vocabulary of a directory: from then on its codes are looked up, and the same on every machine."""
+
+    POSITIONAL = ("directory",)
+
+    directory: str = required("directory of a tokenizer, with or without a model; the table is written into it")
+    verify: bool = option(True, "compute the codes of all windows once more, in other batches, and compare")
 
 
 @dataclass(kw_only=True)

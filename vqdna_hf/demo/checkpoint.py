@@ -204,7 +204,7 @@ def write_controls(tokenizer: VQDNATokenizer, models: Path, seed: int) -> dict[s
     directories = {name: models / name for name in ("untrained", "cnn")}
     set_seed(seed)
     untrained = VQDNAForMaskedLM(AutoConfig.from_pretrained(checkpoint()))
-    untrained.codec.load_state_dict(tokenizer.codec.state_dict())
+    untrained.codec.copy_from(tokenizer.codec)
     untrained.save_pretrained(directories["untrained"])
     tokenizer.save_pretrained(directories["untrained"])
     letters = character_tokenizer()

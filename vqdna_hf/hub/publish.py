@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 _REPLACED = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json"),
     *("adapter_config.json", "adapter_model.safetensors", "onnx/*"),
-    *("tokenizer_config.json", "special_tokens_map.json", "codec.safetensors", "codec_config.json", "results.json"),
+    *("tokenizer_config.json", "special_tokens_map.json", "codec.safetensors", "codec_config.json"),
+    *("codec_table.safetensors", "results.json"),
     *EARLIER_MODULES,
 )
 

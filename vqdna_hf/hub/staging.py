@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..cards.card import is_nobodys_words, write_model_card
 from ..checkpoints.lineage import without_paths
+from ..modeling.compiled_vqdna import TABLE_FILE
 from ..modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from ..runs.directories import check_inside, plain_name, read_directory
 from ..runs.files import read_json, write_json
@@ -74,6 +75,8 @@ def files_to_publish(directory: Path, kind: str) -> list[str]:
         names += _TOKENIZER if (directory / _TOKENIZER[0]).is_file() else []
     else:
         names = ["config.json", *(_model_weights(directory) or [_WEIGHTS]), *_TOKENIZER]
+    if any(_is_compiled(directory, name) for name in names):
+        names.append(TABLE_FILE)
     for name in names:
         _check_file(check_inside(directory, name))
     names += [name for name in (*_IF_ANY, *_ONNX) if check_inside(directory, name).is_file()]
@@ -83,6 +86,15 @@ def files_to_publish(directory: Path, kind: str) -> list[str]:
         _check_export(directory)
     check_digests(directory, names)
     return names
+
+
+def _is_compiled(directory: Path, name: str) -> bool:
+    """Whether a file is the configuration of a codec, alone or within a model's, whose codes stand in a table."""
+    if name not in ("config.json", "codec_config.json") or not (directory / name).is_file():
+        return False
+    fields = read_json(check_inside(directory, name))
+    codec = fields.get("codec_config")
+    return bool((codec if isinstance(codec, dict) else fields).get("compiled"))
 
 
 def _model_weights(directory: Path) -> list[str]:

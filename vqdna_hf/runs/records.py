@@ -117,6 +117,15 @@ def with_digests(record: dict, directory: Path) -> dict:
     return {**record, _FIELD: weight_digests(directory)}
 
 
+def renew_digest(directory: Path, name: str):
+    """Let the records in a directory have the digest of a file of weights that was made after the run."""
+    for path in (directory / record for record in RECORDS if (directory / record).is_file()):
+        record = read_json(path)
+        if isinstance(record.get(_FIELD), dict):
+            record[_FIELD] |= weight_digests(directory, [name])
+            write_json(path, record)
+
+
 def check_digests(directory: Path, names: list[str] | None = None):
     """Compare a directory's weights with what its run recorded; a record of an earlier version has no digests.
 

@@ -130,7 +130,7 @@ class CodeObjective(Objective):
         model = VQDNAForMaskedLM(
             VQDNAConfig.from_preset(arguments.preset, codec_config=codec.config, base_loss_weight=weight)
         )
-        model.codec.load_state_dict(codec.state_dict())
+        model.codec.copy_from(codec)
         return model
 
     def prepare(self, model, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -15,6 +15,8 @@ PRETRAINING = {"learning_rate": 5e-4, "weight_decay": 0.01, "mask_ratio": 0.25, 
 FINE_TUNING = {"learning_rate": 3e-5, "weight_decay": 0.01, "batch_size": 32, "max_length": 512}
 # what a short run of the default recipe masks; compared in docs/evidence/three-tasks.md
 DEFAULT_MASK_RATIO = 0.25
+# of the narrow presets: what makes their codes words; compared in docs/recipe
+COMPACT = {"mask_ratio": 0.0, "word_radius": 3}
 
 
 def training_arguments(arguments: RunArguments, **overrides) -> TrainingArguments:

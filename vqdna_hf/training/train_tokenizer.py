@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from accelerate import PartialState
 from transformers import set_seed
 
 from ..arguments.training import TokenizeArguments, TrainTokenizerArguments
@@ -10,13 +11,14 @@ from ..cards.callback import ModelCardCallback
 from ..data import GenomeBases, WindowDataset
 from ..data.genome_bases import check_held_out
 from ..data.windows import check_windows
+from ..modeling.compiled_vqdna import is_narrow
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.processes import refuse_fsdp
 from ..runs.resume import check_same_run, find_checkpoint
 from .codec_trainer import VQDNACodecTrainer
-from .recipes import DEFAULT_MASK_RATIO, VOCABULARY, apply_recipe, training_arguments
+from .recipes import COMPACT, DEFAULT_MASK_RATIO, VOCABULARY, apply_recipe, training_arguments
 from .recording import eval_scores, finish_run, windows_per_step
 
 
@@ -26,6 +28,8 @@ def codec_config(arguments: TrainTokenizerArguments) -> VQDNACodecConfig:
     names += ("mask_ratio", "word_radius", "restart_threshold")
     overrides = {name: getattr(arguments, name) for name in names if getattr(arguments, name) not in (None, [])}
     paper = arguments.recipe == "paper" or arguments.preset.startswith("paper")
+    if arguments.preset.startswith("compact") and not paper:
+        overrides = COMPACT | overrides
     overrides.setdefault("mask_ratio", VOCABULARY["mask_ratio"] if paper else DEFAULT_MASK_RATIO)
     return VQDNACodecConfig.from_preset(arguments.preset, **overrides)
 
@@ -81,6 +85,8 @@ def train_tokenizer(arguments: TrainTokenizerArguments) -> dict:
     if config.mask_ratio > 0:
         masked = _held_out_windows(arguments, held_out, config.mask_ratio)
         metrics |= trainer.evaluate(masked, metric_key_prefix="eval_denoising")
+    if arguments.table and is_narrow(config) and PartialState().is_main_process:
+        model.compile_vocabulary(progress=True)
     tokenizer = VQDNATokenizer(codec=model)
     summary = {
         "fingerprint": tokenizer.vocabulary_fingerprint,
