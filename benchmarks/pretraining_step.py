@@ -1,57 +1,96 @@
-"""A masked pre-training step (forward and backward) beside the encoder alone, and beside one over 32,768 tokens.
+"""A masked pre-training step (forward and backward) by kind of masking, beside the encoder alone, and beside one over
+32,768 tokens.
 
-The step is that of `vqdna pretrain` on windows whose codes are stored (`token` masking): masking, code vectors,
-projection, encoder, heads on the labelled quarter of the positions, losses of all levels and of the base, backward. No
-side has an optimizer. Beside it, with the very same encoder configuration and as many positions:
+The step is that of `vqdna pretrain`: masking, code vectors, projection, encoder, heads on the labelled quarter of the
+positions, losses of all levels and of the base, backward. On stored codes (`token` masking of windows whose codes are
+in the corpus) nothing is tokenized; `base` masking tokenizes each window twice, clean and masked, and `span` masking
+once, from the table of a compiled vocabulary. No side has an optimizer. Beside it, with the very same encoder
+configuration and as many positions, where that is one of transformers':
 
     the encoder     the model of transformers, from ids of its own small table; the gradient of its output is given
     a 32k model     `ModernBertForMaskedLM` with 32,768 ids and the same positions labelled: by its default
                     configuration, logits at every position, and with `sparse_prediction`
 
-`base` masking, which tokenizes the masked windows again, is reported, too: its codec runs twice over each window.
+The vocabulary has random weights and, where it is narrow enough for one, a table of random codes of the size that
+compiling it gives: to look a code up takes as long whatever it says, and compiling takes minutes. With `--no-table`
+its network tokenizes.
 
-    python benchmarks/pretraining_step.py                      # 12 layers of 768, 4 windows of 512
-    python benchmarks/pretraining_step.py --preset small       # a minute
+    python benchmarks/pretraining_step.py                          # 12 layers of 768, 4 windows of 512
+    python benchmarks/pretraining_step.py --preset small-conv      # a minute
+    python benchmarks/pretraining_step.py --codec paper-hrq        # a wide vocabulary
     python benchmarks/pretraining_step.py --device cuda
 
 On a GPU, and on a CPU with instructions for it, the default is bf16 autocast, otherwise float32: a CPU without them
-computes bf16 several times slower than float32, on each side in another measure.
+computes bf16 several times slower than float32, on each side in another measure. On a CPU the time is that of this
+process alone, which does not count what the machine did for others.
 """
 
 import argparse
+import time
 
 import numpy as np
 import torch
 from measuring import Figure, add_arguments, has_bf16_instructions, median_seconds, report
 from transformers import AutoModel, ModernBertConfig, ModernBertForMaskedLM
 
-from vqdna_hf import VQDNACodecConfig, VQDNAConfig, VQDNAForMaskedLM
+from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig, VQDNAForMaskedLM
+from vqdna_hf.modeling.compiled_vqdna import CodeTable, is_narrow, letters_for
 from vqdna_hf.modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
 from vqdna_hf.training.masking import Masking, MaskingCollator, mask_batch
 
 
 VOCABULARY = 32_768
 SHARE = 0.25
+# what a `base`-masked step may take of one on stored codes
+BARS = {"paper": "<= 1.03", "small-conv": "<= 1.10"}
+# contestant -> kind of masking
+STEPS = {"step": "token", "base masking": "base", "span masking": "span"}
 
 
-def batches(model: VQDNAForMaskedLM, kind: str, windows: int, length: int, device: str) -> dict[str, torch.Tensor]:
-    """A collated batch of random windows, with the codes that a corpus stores; `length` includes [CLS] and [SEP]."""
-    rng = np.random.default_rng(0)
+def random_table(codec: VQDNACodecModel) -> CodeTable:
+    """Codes drawn at random, as many as compiling the codec would give."""
+    config = codec.config
+    letters, ids = letters_for(config.receptive_field, config.vocab_size), config.vocab_size - NUM_SPECIAL_TOKENS
+    dtype = np.uint16 if ids <= 1 << 16 else np.uint32
+    codes = np.random.default_rng(0).integers(0, ids, CodeTable.size(letters, config.halo), dtype=dtype)
+    return CodeTable(codes, letters, config.halo, codec.fingerprint())
+
+
+def batches(model: VQDNAForMaskedLM, kind: str, options: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """A collated batch of random windows, for `token` masking with the codes that a corpus stores."""
+    rng, length = np.random.default_rng(0), options.length - 2  # without [CLS] and [SEP]
     config = model.config.codec_config
     masking = Masking(kind, SHARE, config.halo, model.config.vocab_size - NUM_SPECIAL_TOKENS)
     items = []
-    for _ in range(windows):
-        bases = rng.integers(0, 4, length - 2)
-        codes = None if kind == "base" else rng.integers(NUM_SPECIAL_TOKENS, model.config.vocab_size, length - 2)
+    for _ in range(options.windows):
+        bases = rng.integers(0, 4, length)
+        codes = rng.integers(NUM_SPECIAL_TOKENS, model.config.vocab_size, length) if kind == "token" else None
         items.append(masking.item(bases, rng, codes))
-    return {name: value.to(device) for name, value in MaskingCollator()(items).items()}
+    return {name: value.to(options.device) for name, value in MaskingCollator()(items).items()}
 
 
-def contestants(options: argparse.Namespace) -> tuple[dict, dict[str, int]]:
-    """The functions to time, and the parameters behind each."""
-    torch.manual_seed(0)
-    codec = VQDNACodecConfig.from_preset(options.codec)
-    model = VQDNAForMaskedLM(VQDNAConfig.from_preset(options.preset, codec_config=codec)).train().to(options.device)
+def step(network, loss, options: argparse.Namespace, gradient: torch.Tensor | None = None):
+    """Forward and backward; `gradient` is that of an output which is no loss."""
+    network.zero_grad(set_to_none=True)
+    with torch.autocast(options.device.split(":")[0], torch.bfloat16, enabled=options.dtype == "bf16"):
+        value = loss()
+    value.backward(None if gradient is None else gradient.to(value.dtype))
+
+
+def our_steps(model: VQDNAForMaskedLM, options: argparse.Namespace) -> dict:
+    """A step of `vqdna pretrain` by each kind of masking, and what `base` masking does before the model runs."""
+
+    def ours(batch):
+        return lambda: model(**mask_batch(model.base_model, batch), masked_positions_only=True).loss
+
+    collated = {name: batches(model, kind, options) for name, kind in STEPS.items()}
+    losses = {name: ours(batch) for name, batch in collated.items()}
+    functions = {name: lambda loss=loss: step(model, loss, options) for name, loss in losses.items()}
+    return functions | {"codes": lambda: mask_batch(model.base_model, collated["base masking"])}
+
+
+def their_steps(model: VQDNAForMaskedLM, options: argparse.Namespace) -> tuple[dict, dict[str, int]]:
+    """Steps of transformers' own models with our encoder's configuration, and their parameters."""
     encoder = AutoModel.from_config(model.config.encoder_config).train().to(options.device)
     known = model.config.encoder_config.to_dict() | {"vocab_size": VOCABULARY}
     for name in ("model_type", "architectures", "transformers_version"):
@@ -60,48 +99,60 @@ def contestants(options: argparse.Namespace) -> tuple[dict, dict[str, int]]:
         ModernBertForMaskedLM(ModernBertConfig(**{**known, "sparse_prediction": sparsely})).train().to(options.device)
         for sparsely in (False, True)
     )
-    stored, bare = (
-        batches(model, kind, options.windows, options.length, options.device) for kind in ("token", "base")
-    )
     shape = (options.windows, options.length)
     gradient = torch.randn(*shape, model.config.hidden_size, device=options.device)
     few = torch.randint(0, NUM_SPECIAL_TOKENS, shape, device=options.device)
     ids = torch.randint(NUM_SPECIAL_TOKENS, VOCABULARY, shape, device=options.device)
-    labels = torch.where(stored["labelled"], ids, -100)
+    labels = torch.where(batches(model, "token", options)["labelled"], ids, -100)
     seen = torch.ones(shape, dtype=torch.long, device=options.device)
 
-    def step(network, loss):
-        network.zero_grad(set_to_none=True)
-        with torch.autocast(options.device.split(":")[0], torch.bfloat16, enabled=options.dtype == "bf16"):
-            value = loss()
-        value.backward(gradient.to(value.dtype) if value.ndim else None)
-
-    def ours(batch):
-        return lambda: model(**mask_batch(model.base_model, batch), masked_positions_only=True).loss
-
     def theirs(network):
-        return lambda: network(input_ids=ids, attention_mask=seen, labels=labels).loss
+        return lambda: step(network, lambda: network(input_ids=ids, attention_mask=seen, labels=labels).loss, options)
 
-    functions = {
-        "encoder": lambda: step(encoder, lambda: encoder(input_ids=few, attention_mask=seen).last_hidden_state),
-        "step": lambda: step(model, ours(stored)),
-        "32k": lambda: step(large, theirs(large)),
-        "32k, sparse": lambda: step(sparse, theirs(sparse)),
-        "base masking": lambda: step(model, ours(bare)),
-    }
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    def states():
+        return encoder(input_ids=few, attention_mask=seen).last_hidden_state
+
+    functions = {"encoder": lambda: step(encoder, states, options, gradient)}
+    functions |= {"32k": theirs(large), "32k, sparse": theirs(sparse)}
     return functions, {
-        "encoder": sum(p.numel() for p in encoder.parameters()),
-        "step": trained,
-        "32k": sum(p.numel() for p in large.parameters()),
+        name: sum(p.numel() for p in net.parameters()) for name, net in (("encoder", encoder), ("32k", large))
     }
 
 
-def figures(times: dict[str, float]) -> list[Figure]:
-    def figure(name: str, first: str, second: str, bar: str = "") -> Figure:
-        return Figure(name, times[first] / times[second], bar, f"{times[first]:.3f} s / {times[second]:.3f} s")
+def contestants(options: argparse.Namespace) -> tuple[dict, dict[str, int]]:
+    """The functions to time, and the parameters behind each."""
+    torch.manual_seed(0)
+    codec = VQDNACodecConfig.from_preset(options.codec)
+    model = VQDNAForMaskedLM(VQDNAConfig.from_preset(options.preset, codec_config=codec))
+    if options.table:
+        model.codec.table = random_table(model.codec)
+    model = model.train().to(options.device)
+    functions, sizes = (
+        our_steps(model, options),
+        {"step": sum(p.numel() for p in model.parameters() if p.requires_grad)},
+    )
+    if model.config.encoder_config.model_type == "modernbert":
+        theirs, their_sizes = their_steps(model, options)
+        functions, sizes = functions | theirs, sizes | their_sizes
+    return functions, sizes
 
+
+def figures(times: dict[str, float], options: argparse.Namespace) -> list[Figure]:
+    """The table; the bar of `base` masking is that of a compiled vocabulary."""
+
+    def figure(name: str, first: str, second: str, bar: str = "") -> Figure:
+        return Figure(name, times[first] / times[second], bar, f"{times[first]:.4g} s / {times[second]:.4g} s")
+
+    bar = BARS.get(options.preset, "") if options.table else ""
+    found = [
+        figure("step of `base` masking / step on stored codes", "base masking", "step", bar),
+        figure("of which codes of clean and masked windows / step on stored codes", "codes", "step"),
+        figure("step of `span` masking / step on stored codes", "span masking", "step"),
+    ]
+    if "encoder" not in times:
+        return found
     return [
+        *found,
         figure("step on stored codes / the encoder alone", "step", "encoder", "<= 1.10"),
         figure("step on stored codes / ModernBertForMaskedLM, 32k", "step", "32k", "<= 0.80"),
         figure("step on stored codes / the same with sparse_prediction", "step", "32k, sparse"),
@@ -114,9 +165,10 @@ def figures(times: dict[str, float]) -> list[Figure]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.set_defaults(rounds=3)
-    parser.add_argument("--preset", choices=["paper", "small"], default="paper", help="the encoder")
-    parser.add_argument("--codec", default="paper-hrq", help="preset of the vocabulary")
+    parser.set_defaults(rounds=None)
+    parser.add_argument("--preset", choices=["paper", "small", "small-conv"], default="paper", help="the encoder")
+    parser.add_argument("--codec", default="compact", help="preset of the vocabulary")
+    parser.add_argument("--no-table", dest="table", action="store_false", help="tokenize by the network")
     parser.add_argument("--windows", type=int, default=4, help="windows a batch")
     parser.add_argument("--length", type=int, default=512, help="positions a window")
     parser.add_argument("--dtype", choices=["fp32", "bf16"], help="bf16 is autocast")
@@ -125,19 +177,22 @@ def main():
     torch.set_num_threads(options.threads)
     native = options.device.startswith("cuda") or has_bf16_instructions()
     options.dtype = options.dtype or ("bf16" if native else "fp32")
+    options.rounds = options.rounds or (7 if options.preset == "paper" else 21)
+    options.table &= is_narrow(VQDNACodecConfig.from_preset(options.codec))
     functions, sizes = contestants(options)
-    times = median_seconds(functions, options.rounds, device=options.device)
+    clock = time.process_time if options.device == "cpu" else None
+    times = median_seconds(functions, options.rounds, device=options.device, clock=clock)
+    codes = "with a table of codes" if options.table else "by its network"
     notes = [
-        f"Encoder `{options.preset}`, vocabulary `{options.codec}`, batch {options.windows} x {options.length}, "
-        f"{options.dtype}, {SHARE:.0%} labelled, {options.device}; medians of {options.rounds}. Trained parameters: "
-        + ", ".join(f"{size / 1e6:.1f} M ({name})" for name, size in sizes.items())
-        + "."
+        f"Encoder `{options.preset}`, vocabulary `{options.codec}` {codes}, batch {options.windows} x "
+        f"{options.length}, {options.dtype}, {SHARE:.0%} labelled, {options.device}; medians of {options.rounds}. "
+        "Trained parameters: " + ", ".join(f"{size / 1e6:.1f} M ({name})" for name, size in sizes.items()) + "."
     ]
     if not native:
         notes.append(
             "This processor has no bf16 instructions" + (": bf16 is slow." if options.dtype == "bf16" else ".")
         )
-    report(f"A masked pre-training step ({options.preset})", figures(times), options, notes)
+    report(f"A masked pre-training step ({options.preset})", figures(times, options), options, notes)
 
 
 if __name__ == "__main__":

@@ -262,43 +262,55 @@ class CodeTable:
             `torch.LongTensor` of codes and `torch.BoolTensor` of where they are missing, both `(b, l)`; outside, codes
             are 0 and nothing is missing.
         """
-        radius, letters = self.radius, self.letters
+        radius, letters, shape = self.radius, self.letters, inside.shape
+        pads = (radius, radius)
         digits = nucleotide_ids.clamp(max=letters - 1).masked_fill(~inside, 0).int()
-        number = window_numbers(F.pad(digits, (radius, radius)), letters, self.width)
-        before, after = _run_lengths(inside, radius)
-        index, powers, starts = number, self._small("powers", number), self._small("offsets", number)
-        # near a beginning the last digits are in sight, near an end the first
-        at_start, at_end = inside & (before < radius), inside & (after < radius)
-        if radius:
-            place = before.clamp(max=radius - 1)
-            index = torch.where(at_start, starts[0][place] + number % powers[radius + 1 + place], index)
-            place = after.clamp(max=radius - 1)
-            index = torch.where(at_end, starts[1][place] + number // powers[radius - place], index)
-        missing = at_start & at_end
+        number = window_numbers(F.pad(digits, pads), letters, self.width).flatten()
+        view = window_numbers(F.pad(inside.int(), pads), 2, self.width).flatten()
+        first, divisor, count, missing = (one.index_select(0, view) for one in self._views(number.device))
+        index, missing = first + number // divisor % count, missing.view(shape)
         if letters == 4:
-            unknown = F.pad((inside & (nucleotide_ids >= UNKNOWN_ID)).float(), (radius, radius)).unsqueeze(1)
-            missing |= inside & (F.max_pool1d(unknown, self.width, 1).squeeze(1) > 0)
-        index = torch.where(inside & ~missing, index, 0)
-        codes = self._on(number.device).index_select(0, index.flatten()).view(index.shape).long()
+            unknown = F.pad((inside & (nucleotide_ids >= UNKNOWN_ID)).float(), pads).unsqueeze(1)
+            missing = missing | inside & (F.max_pool1d(unknown, self.width, 1).squeeze(1) > 0)
+        codes = self._codes_on(number.device).index_select(0, index).view(shape).long()
         return codes.masked_fill(~inside | missing, 0), missing
 
     @cached_property
     def _held(self) -> dict:
-        """The codes and small tables on the devices where they were needed."""
+        """What a look-up needs on the devices where it was needed.
+
+        Plain tensors of no module: nothing that is broadcast between processes, saved, or cast with a model.
+        """
         return {}
 
-    def _on(self, device: torch.device) -> torch.Tensor:
+    def _codes_on(self, device: torch.device) -> torch.Tensor:
         """The codes on a device, as int32: PyTorch gathers no 16-bit numbers without a sign."""
         if ("codes", device) not in self._held:
             self._held["codes", device] = torch.from_numpy(self.codes.astype(np.int32)).to(device)
         return self._held["codes", device]
 
-    def _small(self, name: str, like: torch.Tensor) -> torch.Tensor:
-        if (name, like.device) not in self._held:
-            values = {"powers": [self.letters**n for n in range(self.width + 1)], "offsets": np.stack(self.offsets)}
-            values = np.asarray(values[name], dtype=np.int32)
-            self._held[name, like.device] = torch.from_numpy(values).to(like.device)
-        return self._held[name, like.device]
+    def _views(self, device: torch.device) -> list[torch.Tensor]:
+        """Where the code of a window stands, by what of the window is inside the sequence.
+
+        Which of its letters are inside is a number, too, its bits the digits. For each there are: where the codes of
+        such windows begin; what their number is divided by, which takes away the letters behind an end; of what the
+        remainder is taken, which takes away those before a beginning; and whether they have no code in the table.
+        """
+        if ("views", device) not in self._held:
+            radius = self.radius
+            inside = (np.arange(2**self.width)[:, None] >> np.arange(self.width)[::-1]) & 1
+            # letters of the same sequence before the middle one, and behind it
+            before = inside[:, :radius][:, ::-1].cumprod(axis=1).sum(axis=1)
+            after = inside[:, radius + 1 :].cumprod(axis=1).sum(axis=1)
+            first = np.append(self.offsets[0], 0)[before] + np.append(self.offsets[1], 0)[after]
+            missing = (inside[:, radius] == 1) & (before < radius) & (after < radius)
+            nowhere = missing | (inside[:, radius] == 0)
+            values = [np.where(nowhere, 0, first), self.letters ** (radius - after)]
+            values.append(np.where(nowhere, 1, self.letters ** (before + 1 + after)))
+            self._held["views", device] = [
+                torch.from_numpy(value).to(device) for value in (*(v.astype(np.int32) for v in values), missing)
+            ]
+        return self._held["views", device]
 
 
 def _near(where: np.ndarray, radius: int) -> np.ndarray:
@@ -308,19 +320,6 @@ def _near(where: np.ndarray, radius: int) -> np.ndarray:
         found[shift:] |= where[:-shift]
         found[:-shift] |= where[shift:]
     return found
-
-
-def _run_lengths(inside: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """How many positions of the same run stand before each position, and behind it, at most `most`; `(b, l)`."""
-    counts = []
-    for side in (1, -1):
-        run, count = inside, torch.zeros_like(inside, dtype=torch.int32)
-        for shift in range(1, min(most, inside.shape[1]) + 1):
-            moved = F.pad(inside, (shift, 0) if side > 0 else (0, shift))
-            run = run & (moved[:, : inside.shape[1]] if side > 0 else moved[:, shift:])
-            count = count + run
-        counts.append(count)
-    return counts[0], counts[1]
 
 
 class ExactNetwork:

@@ -75,7 +75,7 @@ def test_codes_are_those_of_each_sequence_alone_on_each_strand(tmp_path, tokeniz
 def test_kept_codes_need_no_network(monkeypatch, tmp_path, tokenizer, sequences):
     monkeypatch.setattr(code_cache, "_PART", 100)  # several parts in the file
     codes = cached_codes(tokenizer, sequences, tmp_path)
-    monkeypatch.setattr(type(tokenizer), "encode_nucleotides", refuse)
+    monkeypatch.setattr(type(tokenizer), "encode_joined", refuse)
     assert same(cached_codes(tokenizer, sequences, tmp_path), codes)
     with pytest.raises(AssertionError, match="the network ran"):
         cached_codes(tokenizer, sequences[::-1], tmp_path)
@@ -106,14 +106,14 @@ def test_a_damaged_or_foreign_file_is_written_again(monkeypatch, tmp_path, caplo
     path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "no arrow": b"hello"}.get(damage, content))
     assert same(cached_codes(tokenizer, sequences, tmp_path), codes)
     assert "computed again" in caplog.text and str(path) in caplog.text
-    monkeypatch.setattr(type(tokenizer), "encode_nucleotides", refuse)
+    monkeypatch.setattr(type(tokenizer), "encode_joined", refuse)
     assert same(cached_codes(tokenizer, sequences, tmp_path), codes)
 
 
 def test_of_several_processes_one_computes(monkeypatch, tmp_path, tokenizer, sequences):
-    calls, encode = [], type(tokenizer).encode_nucleotides
+    calls, encode = [], type(tokenizer).encode_joined
     monkeypatch.setattr(
-        type(tokenizer), "encode_nucleotides", lambda self, rows: calls.append(len(rows)) or encode(self, rows)
+        type(tokenizer), "encode_joined", lambda self, *rows: calls.append(len(rows[1])) or encode(self, *rows)
     )
     found = [None] * 4
 
@@ -136,16 +136,16 @@ def test_where_nothing_can_be_written_codes_are_computed(tmp_path, caplog, token
 
 def test_an_interrupted_encoding_leaves_nothing(monkeypatch, tmp_path, tokenizer, sequences):
     monkeypatch.setattr(code_cache, "_PART", 100)
-    encode, calls = type(tokenizer).encode_nucleotides, []
+    encode, calls = type(tokenizer).encode_joined, []
 
-    def stop_at_the_second(self, rows):
+    def stop_at_the_second(self, *rows):
         calls.append(rows)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return encode(self, rows)
+        return encode(self, *rows)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(type(tokenizer), "encode_nucleotides", stop_at_the_second)
+        patch.setattr(type(tokenizer), "encode_joined", stop_at_the_second)
         cached_codes(tokenizer, sequences, tmp_path)
     assert not [path for path in tmp_path.rglob("*.*") if path.suffix != ".lock"]
     assert len(cached_codes(tokenizer, sequences, tmp_path)) == len(sequences)

@@ -19,6 +19,7 @@ from datasets import config as datasets_config
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from ..modeling.nucleotides_vqdna import check_nucleotides
 from ..modeling.tokenization_vqdna import VQDNATokenizer
 from ..runs.files import replacing
 
@@ -51,7 +52,9 @@ def cached_codes(
     """The `input_ids` of sequences, [CLS] and [SEP] included: those of an earlier call, or new ones, which are kept.
 
     Of several processes that ask for the same codes one computes them, and the others wait. A file that is damaged or
-    of another kind is written again. Where nothing can be written, the codes are computed for this process alone.
+    of another kind is written again. Where nothing can be written, the codes are computed for this process alone. Of a
+    compiled vocabulary nothing is kept: to look codes up is quick, and they are the table's, whatever a network gave
+    under the same fingerprint.
 
     Args:
         tokenizer: its network runs where it is. A CPU and a GPU may settle a near-tie between two codes differently;
@@ -62,6 +65,8 @@ def cached_codes(
     Returns:
         One read-only `int32` array of shape `(length + 2,)` per sequence.
     """
+    if tokenizer.codec.table is not None:
+        return _encode_in_parts(tokenizer, sequences)
     fingerprint, name = tokenizer.vocabulary_fingerprint, sequences_hash(sequences)
     path = cache_directory(cache_dir) / fingerprint / f"{name}.arrow"
     header = {"format": _FORMAT, "vocabulary_fingerprint": fingerprint, "sequences": name}
@@ -75,7 +80,7 @@ def cached_codes(
                 rows = _read(path, header, sequences)
     except OSError as error:
         logger.warning("Codes cannot be kept in %s (%s): they are computed for this run alone.", path.parent, error)
-        return [row for part in _parts(sequences) for row in _encode(tokenizer, part)]
+        return _encode_in_parts(tokenizer, sequences)
     if rows is None:
         raise OSError(
             f"{path} cannot be read back right after it was written. Check the disk, or name another folder."
@@ -83,10 +88,20 @@ def cached_codes(
     return rows
 
 
+def _encode_in_parts(tokenizer: VQDNATokenizer, sequences: list[np.ndarray]) -> list[np.ndarray]:
+    return [row for part in _parts(sequences) for row in _encode(tokenizer, part)]
+
+
 def _encode(tokenizer: VQDNATokenizer, sequences: list[np.ndarray]) -> list[np.ndarray]:
-    rows = tokenizer.encode_nucleotides([np.asarray(ids, dtype=np.int64) for ids in sequences])
-    cls, sep = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
-    return [np.concatenate([cls, row, sep]).astype(np.int32) for row in rows]
+    """Ids with [CLS] and [SEP]: slices of one array, which is filled at once."""
+    lengths = np.array([len(ids) for ids in sequences])
+    joined = check_nucleotides(np.concatenate(sequences), "the sequences, end to end,").astype(np.uint8)
+    stops = np.cumsum(lengths + 2)
+    rows, inside = np.empty(stops[-1], dtype=np.int32), np.ones(stops[-1], dtype=bool)
+    for places, token in ((stops - lengths - 2, tokenizer.cls_token_id), (stops - 1, tokenizer.sep_token_id)):
+        rows[places], inside[places] = token, False
+    rows[inside] = tokenizer.encode_joined(joined, lengths)
+    return np.split(rows, stops[:-1])
 
 
 def _parts(sequences: list[np.ndarray]):

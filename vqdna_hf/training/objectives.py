@@ -123,6 +123,8 @@ class CodeObjective(Objective):
             model = VQDNAForMaskedLM.from_pretrained(resolve_checkpoint(arguments.model))
             model.check_tokenizer(self.tokenizer)
             check_finite(model, arguments.model)
+            if model.codec.table is None:  # it was made before the vocabulary was compiled
+                model.codec.table = self.tokenizer.codec.table
             return model
         if arguments.lora:
             raise ValueError("--lora adapts a pre-trained model: name it with --model.")
