@@ -14,6 +14,7 @@ import vqdna_hf
 from vqdna_hf.checkpoints import checkpoint, list_checkpoints
 from vqdna_hf.checkpoints.lineage import without_paths
 from vqdna_hf.demo.simulation import simulate_contig
+from vqdna_hf.modeling.compiled_vqdna import TABLE_FILE
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
 from vqdna_hf.runs.records import weight_digests
 
@@ -22,21 +23,22 @@ FOLDER = Path(vqdna_hf.__file__).parent / "checkpoints"
 FILES = [path for path in FOLDER.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
 MEGABYTE = 1_000_000
 
-each_checkpoint = pytest.mark.parametrize("name", ["vqdna-hrq-small", "vqdna-vq-small"])
+NAMES = ["vqdna-hrq-compact", "vqdna-hrq-small", "vqdna-vq-small"]
+each_checkpoint = pytest.mark.parametrize("name", NAMES)
 
 
 def random_bases(rng: np.random.Generator, length: int) -> np.ndarray:
     return rng.integers(0, 4, length).astype(np.uint8)
 
 
-def test_both_are_there_and_one_is_the_default():
-    assert list_checkpoints() == ["vqdna-hrq-small", "vqdna-vq-small"]
+def test_all_are_there_and_one_is_the_default():
+    assert list_checkpoints() == NAMES
     assert vqdna_hf.checkpoint() == checkpoint("vqdna-hrq-small") == str(FOLDER / "vqdna-hrq-small")
 
 
 @pytest.mark.parametrize("name", ["vqdna-hrq-tiny", "", ".", "..", "__pycache__", "vqdna-hrq-small/"])
 def test_an_unknown_name_is_refused_with_those_that_are_there(name):
-    with pytest.raises(ValueError, match=re.escape(repr(name)) + ".*vqdna-hrq-small, vqdna-vq-small"):
+    with pytest.raises(ValueError, match=re.escape(repr(name)) + ".*" + ", ".join(NAMES)):
         checkpoint(name)
 
 
@@ -86,8 +88,18 @@ def test_the_vq_sibling_is_a_tokenizer_alone():
     assert AutoTokenizer.from_pretrained(checkpoint("vqdna-vq-small")).codec.config.quantizer == "vq"
 
 
+@pytest.mark.parametrize("quantizer", ["hrq"])
+def test_the_compact_ones_are_compiled_tokenizers_of_nine_bases(quantizer):
+    directory = Path(checkpoint(f"vqdna-{quantizer}-compact"))
+    files = [path for path in directory.iterdir() if path.is_file()]
+    assert {path.name for path in files if path.suffix == ".safetensors"} == {"codec.safetensors", TABLE_FILE}
+    assert sum(path.stat().st_size for path in files) <= 8 * MEGABYTE
+    codec = AutoTokenizer.from_pretrained(directory).codec
+    assert codec.config.quantizer == quantizer and codec.config.receptive_field == 9 and codec.table is not None
+
+
 def test_the_files_are_small_and_all_weights_are_safetensors():
-    assert sum(path.stat().st_size for path in FILES) < 16 * MEGABYTE
+    assert sum(path.stat().st_size for path in FILES) < 24 * MEGABYTE
     large = [path for path in FILES if path.stat().st_size > MEGABYTE / 4]
     assert large and {path.suffix for path in large} == {".safetensors"}
     assert {path.suffix for path in FILES} <= {".safetensors", ".json", ".txt", ".md"}

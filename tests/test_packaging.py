@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import vqdna_hf.modeling.nucleotides_vqdna as installed_module
+from vqdna_hf.checkpoints import list_checkpoints
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -272,7 +273,8 @@ def test_installed_wheel_brings_checkpoints(site, tmp_path):
     code = (
         "import sys, vqdna_hf\n"
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
-        "for name in ('vqdna-hrq-small', 'vqdna-vq-small'):\n"
+        "from vqdna_hf.checkpoints import list_checkpoints\n"
+        "for name in list_checkpoints():\n"
         "    tokenizer = AutoTokenizer.from_pretrained(vqdna_hf.checkpoint(name))\n"
         "    ids = tokenizer(sys.argv[1])['input_ids']\n"
         "    print(vqdna_hf.checkpoint(name), len(ids), tokenizer.decode(ids, skip_special_tokens=True))\n"
@@ -281,7 +283,7 @@ def test_installed_wheel_brings_checkpoints(site, tmp_path):
         "print(*model(**tokenizer(['ACGT', 'GATTACA'], padding=True, return_tensors='pt')).logits.shape)"
     )
     *tokenizers, shape = python("-c", code, bases, cwd=tmp_path, PYTHONPATH=str(site)).splitlines()
-    for name, line in zip(("vqdna-hrq-small", "vqdna-vq-small"), tokenizers, strict=True):
+    for name, line in zip(list_checkpoints(), tokenizers, strict=True):
         directory, length, decoded = line.split()
         assert Path(directory) == site / "vqdna_hf" / "checkpoints" / name
         assert int(length) == len(bases) + 2 and len(decoded) == len(bases)
