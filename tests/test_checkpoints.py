@@ -23,7 +23,7 @@ FOLDER = Path(vqdna_hf.__file__).parent / "checkpoints"
 FILES = [path for path in FOLDER.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
 MEGABYTE = 1_000_000
 
-NAMES = ["vqdna-hrq-compact", "vqdna-hrq-small", "vqdna-vq-small"]
+NAMES = ["vqdna-hrq-compact", "vqdna-hrq-small", "vqdna-vq-compact", "vqdna-vq-small"]
 each_checkpoint = pytest.mark.parametrize("name", NAMES)
 
 
@@ -88,7 +88,7 @@ def test_the_vq_sibling_is_a_tokenizer_alone():
     assert AutoTokenizer.from_pretrained(checkpoint("vqdna-vq-small")).codec.config.quantizer == "vq"
 
 
-@pytest.mark.parametrize("quantizer", ["hrq"])
+@pytest.mark.parametrize("quantizer", ["hrq", "vq"])
 def test_the_compact_ones_are_compiled_tokenizers_of_nine_bases(quantizer):
     directory = Path(checkpoint(f"vqdna-{quantizer}-compact"))
     files = [path for path in directory.iterdir() if path.is_file()]

@@ -1,7 +1,7 @@
 """The checkpoints that come with the package: one directory each, and names that the commands take in their place.
 
-`vqdna-hrq-small` is a tokenizer with a pre-trained encoder, `vqdna-vq-small` a tokenizer alone; so is
-`vqdna-hrq-compact`, whose codes are functions of 9 bases, and are looked up.
+`vqdna-hrq-small` is a tokenizer with a pre-trained encoder, `vqdna-vq-small` a tokenizer alone. So are
+`vqdna-hrq-compact` and `vqdna-vq-compact`, whose codes are functions of 9 bases, and are looked up.
 """
 
 from os import PathLike, fspath
