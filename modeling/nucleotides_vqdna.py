@@ -14,6 +14,7 @@ Not handled here: FASTA files (they are read by the package) and codes (the toke
 
 import reprlib
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ def _lookup_table() -> np.ndarray:
 
 
 _TABLE = _lookup_table()
+_TABLE_BYTES = _TABLE.tobytes()
 
 
 def bases_to_ids(sequence: str | bytes, where: str = "the sequence", offset: int = 0) -> np.ndarray:
@@ -163,6 +165,29 @@ def parse_sequence(text: str, where: str = "the sequence") -> tuple[np.ndarray, 
         starts.append(np.arange(position, end))
         position = end
     return np.concatenate(ids), np.append(np.concatenate(starts), len(text))
+
+
+def parse_joined(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """`parse_sequence` for many strings at once, where each is letters alone.
+
+    Args:
+        texts: at least one string.
+
+    Returns:
+        The ids of all strings behind one another (`np.ndarray` of `uint8`) and the length of each (`np.ndarray` of
+        `int64`, shape `(len(texts),)`); `None` where anything is no string, or holds more than nucleotide letters:
+        `parse_sequence` reads it, or says what is wrong and where.
+
+    Example: `parse_joined(["AC", "", "gu"])` -> `[0, 1, 2, 3]`, `[2, 0, 2]`
+    """
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    # "?", which is no letter, for any character beyond ASCII; `bytearray`, so that the ids can be written to
+    letters = bytearray("".join(texts), "ascii", "replace")
+    ids = np.frombuffer(letters.translate(_TABLE_BYTES), dtype=np.uint8)
+    if ids.size and ids.max() == _INVALID:
+        return None
+    return ids, np.array([len(text) for text in texts], dtype=np.int64)
 
 
 def _hint(value) -> str:

@@ -31,17 +31,21 @@ from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_utils_base import PaddingStrategy, TruncationStrategy
 from transformers.utils import logging
 
+from .batches_vqdna import Padding, Rows, cut_rows, is_whole, surround_rows
 from .compiled_vqdna import TABLE_FILE, load_table, missing_table, save_table
 from .configuration_vqdna import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, VQDNACodecConfig
 from .encoding_vqdna import check_precision, compile_network
 from .files_vqdna import replacing
 from .modeling_vqdna_codec import VQDNACodecModel
 from .nucleotides_vqdna import (
+    CLS_NUCLEOTIDE_ID,
     MASK_NUCLEOTIDE_ID,
     PAD_NUCLEOTIDE_ID,
+    SEP_NUCLEOTIDE_ID,
     UNKNOWN_ID,
     check_nucleotides,
     ids_to_bases,
+    parse_joined,
     parse_sequence,
 )
 from .quantization_vqdna import level_codes, product_codes
@@ -74,6 +78,16 @@ _PASSED_ON = {
     "split_special_tokens",
     "verbose",
 }
+# what makes a row of a string: a subclass that has one of its own is asked, string by string
+_ROW_METHODS = (
+    "build_inputs_with_special_tokens",
+    "create_token_type_ids_from_sequences",
+    "encode_nucleotides",
+    "get_special_tokens_mask",
+    "num_special_tokens_to_add",
+    "pad",
+    "_pad",
+)
 
 # subtle: a process forked after torch has run inherits OpenMP's locks but not its threads, and would wait for them
 # forever in its first product; `datasets.map(num_proc=...)` forks exactly like that (where there is fork)
@@ -208,11 +222,6 @@ def _read_config(path: str) -> VQDNACodecConfig:
 
 def _denied(path: str) -> ValueError:
     return ValueError(f"{path} cannot be read: permission denied. Ask its owner to let you read it.")
-
-
-def is_whole(value) -> bool:
-    """Whether something is a whole number, NumPy's included."""
-    return not isinstance(value, bool) and hasattr(value, "__index__")
 
 
 # settings, and what each may be
@@ -766,12 +775,19 @@ class VQDNATokenizer(PreTrainedTokenizer):
             logger.warning_once(f"Keyword arguments {', '.join(ignored)} are none of the tokenizer's: ignored.")
         if pad_to_multiple_of is not None and padding_strategy is PaddingStrategy.DO_NOT_PAD:
             logger.warning_once("pad_to_multiple_of is ignored without padding.")
-        rows, is_batch = as_rows(text, text_pair, is_split_into_words)
         cutting = Cutting(
             truncation_strategy.value, max_length, stride, self.truncation_side, return_overflowing_tokens
         )
-        cutting.check(self.num_special_tokens_to_add() if add_special_tokens else 0)
         wanted = {**kwargs, "add_special_tokens": add_special_tokens, "return_offsets_mapping": return_offsets_mapping}
+        if text_pair is None and not is_split_into_words:
+            side = self.padding_side if padding_side is None else padding_side
+            padding = Padding(padding_strategy, max_length, pad_to_multiple_of, side)
+            further = {"return_attention_mask": return_attention_mask, "return_length": return_length}
+            outputs = self._encode_at_once(text, cutting, padding, return_tensors, {**wanted, **further})
+            if outputs is not None:
+                return BatchEncoding(outputs, tensor_type=return_tensors)
+        rows, is_batch = as_rows(text, text_pair, is_split_into_words)
+        cutting.check(self.num_special_tokens_to_add() if add_special_tokens else 0)
         outputs, samples = self._encode_rows(rows, cutting, wanted)
         is_batch = is_batch or return_overflowing_tokens  # of windows, as fast tokenizers have it
         for ids in outputs[self.model_input_names[0]]:
@@ -792,6 +808,81 @@ class VQDNATokenizer(PreTrainedTokenizer):
         if return_overflowing_tokens:
             outputs["overflow_to_sample_mapping"] = samples
         return BatchEncoding(outputs, tensor_type=return_tensors, prepend_batch_axis=not is_batch)
+
+    def _encode_at_once(
+        self, text, cutting: Cutting, padding: Padding, tensor_type: str | None, wanted: dict
+    ) -> dict | None:
+        """What a call gives, by its name, of strings that are read and looked up as one array.
+
+        `None` for calls and strings that go row by row: with inline tokens, wrong characters, windows or offsets.
+        """
+        texts = text if isinstance(text, (list, tuple)) else [text]
+        parsed = parse_joined(texts) if texts and self._goes_at_once(cutting, padding, tensor_type, wanted) else None
+        if parsed is None or not (isinstance(text, (list, tuple)) or text):
+            return None
+        special, (nucleotides, lengths) = wanted["add_special_tokens"], parsed
+        around = self.num_special_tokens_to_add() if special else 0
+        cutting.check(around)
+        if cutting.cuts:
+            nucleotides, lengths = cut_rows(nucleotides, lengths, self._bases_to_read(cutting))
+        ids = nucleotides if self.return_nucleotide_ids else self.encode_joined(nucleotides, lengths)
+        if cutting.cuts:
+            ids, lengths = cut_rows(ids, lengths, cutting.max_length - around)
+        rows = Rows(lengths + around, padding.padded_lengths(lengths + around), padding.side == "left")
+        for length in rows.lengths.tolist():
+            if length > self.model_max_length:  # `range`: its length alone is looked at
+                self._eventual_warn_about_too_long_sequence(
+                    range(length), cutting.max_length, wanted.get("verbose", True)
+                )
+                break
+        as_tensors = tensor_type is not None and rows.are_a_matrix
+        outputs = {}
+        for key, (joined, fill) in self._columns(ids, lengths, wanted).items():
+            outputs[key] = (rows.as_matrix if as_tensors else rows.as_lists)(joined, fill)
+            if as_tensors and tensor_type == "pt":
+                outputs[key] = torch.as_tensor(outputs[key])
+        if wanted["return_length"]:
+            outputs["length"] = rows.padded.tolist()
+        is_one = not isinstance(text, (list, tuple)) and not as_tensors
+        return {key: value[0] for key, value in outputs.items()} if is_one else outputs
+
+    def _goes_at_once(self, cutting: Cutting, padding: Padding, tensor_type: str | None, wanted: dict) -> bool:
+        """Whether a call of strings is one for `_encode_at_once`."""
+        return (
+            not (cutting.overflow or wanted["return_offsets_mapping"])
+            and (not cutting.cuts or (cutting.side == "right" and cutting.strategy != "only_second"))
+            and tensor_type in (None, "np", "pt")
+            and padding.is_sound
+            and self.token_type_ids_include_special_tokens
+            and all(getattr(type(self), name) is getattr(VQDNATokenizer, name) for name in _ROW_METHODS)
+        )
+
+    def _columns(self, ids: np.ndarray, lengths: np.ndarray, wanted: dict) -> dict[str, tuple]:
+        """What a call gives: its name, the values of all rows, joined or one for all, and the value of padding."""
+        special, nucleotides = wanted["add_special_tokens"], self.return_nucleotide_ids
+        if special:
+            ends = (CLS_NUCLEOTIDE_ID, SEP_NUCLEOTIDE_ID) if nucleotides else (_CLS, _SEP)
+            surrounded = surround_rows(ids, lengths, *ends)
+        columns = {
+            self.model_input_names[0]: (surrounded if special else ids, PAD_NUCLEOTIDE_ID if nucleotides else _PAD)
+        }
+        if self._gives("token_type_ids", wanted.get("return_token_type_ids")):
+            columns["token_type_ids"] = (0, self.pad_token_type_id)
+        if wanted.get("return_special_tokens_mask"):
+            bases = np.zeros(len(ids), dtype=np.uint8)
+            columns["special_tokens_mask"] = (surround_rows(bases, lengths, 1, 1) if special else 0, 1)
+        if self._gives("attention_mask", wanted["return_attention_mask"]):
+            columns["attention_mask"] = (1, 0)
+        return columns
+
+    def _gives(self, name: str, asked: bool | None) -> bool:
+        """Whether a call gives a model input: as it was asked, or as the tokenizer does."""
+        return bool(name in self.model_input_names if asked is None else asked)
+
+    def _bases_to_read(self, cutting: Cutting) -> int:
+        """Bases of a string, cut on the right, that its ids depend on."""
+        # the halo keeps the codes before the cut what they are in the whole string; one more makes a cut visible
+        return cutting.max_length + self.codec.config.halo + 1
 
     def _encode_rows(self, rows: list[list[str]], cutting: Cutting, wanted: dict) -> tuple[dict, list[int]]:
         """What all windows of all rows give, by its name, and the row of each window."""
@@ -814,8 +905,7 @@ class VQDNATokenizer(PreTrainedTokenizer):
         """
         wanted = None
         if cutting.cuts and cutting.strategy != "only_second" and cutting.side == "right" and not cutting.overflow:
-            # the halo keeps the codes before the cut what they are in the whole string; one more makes a cut visible
-            wanted = cutting.max_length + self.codec.config.halo + 1
+            wanted = self._bases_to_read(cutting)
         parsed, windows = [], []
         for number, row in enumerate(rows):
             where = "the sequence" if len(rows) == 1 else f"sequence {number} of the batch"
@@ -849,8 +939,7 @@ class VQDNATokenizer(PreTrainedTokenizer):
         parts = [stream[start:stop].tolist() for stream, (start, stop) in zip(streams, window)]
         ids = self.build_inputs_with_special_tokens(*parts) if special else sum(parts, [])
         result = {self.model_input_names[0]: ids}
-        types = wanted.get("return_token_type_ids")
-        if "token_type_ids" in self.model_input_names if types is None else types:
+        if self._gives("token_type_ids", wanted.get("return_token_type_ids")):
             made = self.create_token_type_ids_from_sequences(*parts) if special else [0] * len(ids)
             result["token_type_ids"] = made
         if wanted.get("return_special_tokens_mask"):

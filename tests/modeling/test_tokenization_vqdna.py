@@ -185,15 +185,16 @@ def test_truncation_cuts_the_full_encoding(tokenizer, sequences, side, special):
 
 
 def test_truncation_reads_no_further_than_it_must(tokenizer, monkeypatch):
-    seen = []
-    encode = VQDNATokenizer.encode_nucleotides
+    seen, encode = [], VQDNATokenizer.encode_joined
     monkeypatch.setattr(
         VQDNATokenizer,
-        "encode_nucleotides",
-        lambda self, parts: (seen.extend(map(len, parts)), encode(self, parts))[1],
+        "encode_joined",
+        lambda self, joined, lengths: (seen.extend(lengths.tolist()), encode(self, joined, lengths))[1],
     )
-    tokenizer(random_dna(300), truncation=True, max_length=20)
-    assert seen == [20 + tokenizer.codec.config.halo + 1]
+    most = 20 + tokenizer.codec.config.halo + 1
+    tokenizer([random_dna(300), "ACGTA", random_dna(200)], truncation=True, max_length=20)
+    tokenizer(["[MASK]" * 300], truncation=True, max_length=20)
+    assert seen == [most, 5, most, most]
 
 
 def test_pairs(tokenizer):
