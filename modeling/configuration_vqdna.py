@@ -38,7 +38,7 @@ _DEFAULT_COMMITMENT = {"vq": 0.5, "rq": 0.5, "hrq": 0.9}
 
 _COMPACT = {
     "hidden_size": 64,
-    "codebook_dim": 32,
+    "codebook_dim": 128,
     "stem_channels": 64,
     "stem_kernel_size": 3,
     "kernel_size": 3,
