@@ -290,27 +290,40 @@ class CodeTable:
         return self._held["codes", device]
 
     def _views(self, device: torch.device) -> list[torch.Tensor]:
+        """See `views`."""
+        if ("views", device) not in self._held:
+            self._held["views", device] = [torch.from_numpy(value).to(device) for value in self.views()]
+        return self._held["views", device]
+
+    def views(self, short: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
         """Where the code of a window stands, by what of the window is inside the sequence.
 
         Which of its letters are inside is a number, too, its bits the digits. For each there are: where the codes of
         such windows begin; what their number is divided by, which takes away the letters behind an end; of what the
         remainder is taken, which takes away those before a beginning; and whether they have no code in the table.
+
+        Args:
+            short (`np.ndarray` of integers, shape `(radius, radius)`, *optional*): where the codes begin of windows
+                with both ends in sight, by how many letters are before the middle one and behind it; without it these
+                windows have no code.
+
+        Returns:
+            Four arrays of shape `(2 ** R,)`, three of `int32` and one of `bool`.
         """
-        if ("views", device) not in self._held:
-            radius = self.radius
-            inside = (np.arange(2**self.width)[:, None] >> np.arange(self.width)[::-1]) & 1
-            # letters of the same sequence before the middle one, and behind it
-            before = inside[:, :radius][:, ::-1].cumprod(axis=1).sum(axis=1)
-            after = inside[:, radius + 1 :].cumprod(axis=1).sum(axis=1)
-            first = np.append(self.offsets[0], 0)[before] + np.append(self.offsets[1], 0)[after]
-            missing = (inside[:, radius] == 1) & (before < radius) & (after < radius)
-            nowhere = missing | (inside[:, radius] == 0)
-            values = [np.where(nowhere, 0, first), self.letters ** (radius - after)]
-            values.append(np.where(nowhere, 1, self.letters ** (before + 1 + after)))
-            self._held["views", device] = [
-                torch.from_numpy(value).to(device) for value in (*(v.astype(np.int32) for v in values), missing)
-            ]
-        return self._held["views", device]
+        radius = self.radius
+        inside = (np.arange(2**self.width)[:, None] >> np.arange(self.width)[::-1]) & 1
+        # letters of the same sequence before the middle one, and behind it
+        before = inside[:, :radius][:, ::-1].cumprod(axis=1).sum(axis=1)
+        after = inside[:, radius + 1 :].cumprod(axis=1).sum(axis=1)
+        first = np.append(self.offsets[0], 0)[before] + np.append(self.offsets[1], 0)[after]
+        missing = (inside[:, radius] == 1) & (before < radius) & (after < radius)
+        if short is not None:
+            first[missing] = short[before[missing], after[missing]]
+            missing = np.zeros_like(missing)
+        nowhere = missing | (inside[:, radius] == 0)
+        values = [np.where(nowhere, 0, first), self.letters ** (radius - after)]
+        values.append(np.where(nowhere, 1, self.letters ** (before + 1 + after)))
+        return (*(value.astype(np.int32) for value in values), missing)
 
 
 def _near(where: np.ndarray, radius: int) -> np.ndarray:

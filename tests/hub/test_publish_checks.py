@@ -163,14 +163,14 @@ def test_an_export_goes_along_if_it_is_of_the_same_vocabulary(copy, tmp_path):
     for name in ("tokenizer.onnx", "model.onnx", "notes.txt"):
         (directory / "onnx" / name).write_text(name)
     ours = json.loads((directory / "tokenizer_config.json").read_text())["vocabulary_fingerprint"]
-    (directory / "onnx" / "export.json").write_text(json.dumps({"vocabulary_fingerprint": ours}))
+    (directory / "onnx" / "export.json").write_text(json.dumps({"metadata": {"vocabulary_fingerprint": ours}}))
     stage(directory, tmp_path / "staged", "model", "me/model")
     assert sorted(path.name for path in (tmp_path / "staged" / "onnx").iterdir()) == [
         "export.json",
         "model.onnx",
         "tokenizer.onnx",
     ]
-    (directory / "onnx" / "export.json").write_text(json.dumps({"vocabulary_fingerprint": "0" * 32}))
+    (directory / "onnx" / "export.json").write_text(json.dumps({"metadata": {"vocabulary_fingerprint": "0" * 32}}))
     with pytest.raises(ValueError, match=f"{'0' * 32}.*{ours}.*vqdna export"):
         stage(directory, tmp_path / "again", "model", "me/model")
 

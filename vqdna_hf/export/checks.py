@@ -1,8 +1,9 @@
 """Whether an exported graph gives what PyTorch gives: the checks of `vqdna export`.
 
-Codes must be the same, except where two code vectors are so nearly equally far that the last bits of a sum decide: a
-*near-tie* is a gap of the squared distances under 1e-5 (|z|^2 + |c|^2). What a level quantizes depends on the level
-before it, so that a near-tie excuses the levels behind it too. Near-ties are counted; anything else is an error.
+Codes of a compiled vocabulary must be the same, all of them. Those of a network must be, except where two code vectors
+are so nearly equally far that the last bits of a sum decide: a *near-tie* is a gap of the squared distances under 1e-5
+(|z|^2 + |c|^2). What a level quantizes depends on the level before it, so that a near-tie excuses the levels behind it
+too. Near-ties are counted; anything else is an error.
 """
 
 import logging
@@ -15,6 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..data import GenomeBases
+from ..modeling.compiled_vqdna import CodeTable
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import (
     CLS_NUCLEOTIDE_ID,
@@ -25,6 +27,7 @@ from ..modeling.nucleotides_vqdna import (
     reverse_complement_batch,
 )
 from ..modeling.tokenization_vqdna import CodeVocabulary
+from .tables import NO_CODE
 
 
 logger = logging.getLogger(__name__)
@@ -61,14 +64,17 @@ def _run(session, names: list[str], inputs: dict[str, np.ndarray]) -> list[np.nd
         raise ValueError(f"onnxruntime cannot run the graph on {shapes}: {error}. {_DIFFERENT}") from error
 
 
-def random_rows(batch: int, length: int, seed: int) -> np.ndarray:
+def random_rows(batch: int, length: int, seed: int, special: float = 0.05) -> np.ndarray:
     """Random bases, some unknown and some masked, in rows of several lengths; the last of many is padded on the left.
+
+    Args:
+        special: share of the bases that are unknown, and of those that are masked.
 
     Returns:
         Nucleotide ids, `np.ndarray` of `int64` and shape `(batch, length)`.
     """
     rng = np.random.default_rng(seed)
-    ids = _random_bases(rng, batch * length, 0.05).reshape(batch, length)
+    ids = _random_bases(rng, batch * length, special).reshape(batch, length)
     if length < 3:
         return ids
     for row in range(batch):
@@ -149,6 +155,60 @@ def check_tokenizer(session, codec: VQDNACodecModel, bases: np.ndarray, seed: in
     return result
 
 
+def check_table(session, codec: VQDNACodecModel, bases: np.ndarray, seed: int) -> dict:
+    """Compare the codes and ids of a compiled vocabulary, with no tolerance; for the arguments see `check_tokenizer`.
+
+    Returns:
+        As `check_tokenizer`, with nothing that differs; and `"without_code"`, the bases of which the graph says so.
+
+    Raises:
+        ValueError: a code or an id differs, or is missing though the table holds it.
+    """
+    table, vocabulary = codec.table, CodeVocabulary(codec.config.codebook_sizes)
+    result = dict.fromkeys(("bases", "differing", "near_ties", "without_code"), 0)
+    pieces = tqdm(_batches(bases), "Comparing codes", math.ceil(len(bases) / np.prod(_BATCH)), disable=not len(bases))
+    for ids in chain((random_rows(*shape, seed) for shape in SHAPES), [short_rows(table.width, seed)], pieces):
+        codes, input_ids = _run(session, ["codes", "input_ids"], {"nucleotide_ids": ids})
+        wanted = codec.encode(torch.from_numpy(ids)).numpy()
+        wanted_ids, missing = vocabulary.ids(wanted), _without_code(ids, table)
+        wanted[missing], wanted_ids[missing] = NO_CODE, NO_CODE
+        wanted_ids = np.where(ids >= UNKNOWN_ID, _SPECIAL_IDS[np.maximum(ids, UNKNOWN_ID) - UNKNOWN_ID], wanted_ids)
+        result["bases"] += int((ids < CLS_NUCLEOTIDE_ID).sum())
+        result["differing"] += int(((codes != wanted).any(axis=-1) | (input_ids != wanted_ids)).sum())
+        result["without_code"] += int(missing.sum())
+    if result["differing"]:
+        raise ValueError(
+            f"tokenizer.onnx gives other codes than the table at {result['differing']:,} positions, of which "
+            f"{result['bases']:,} are bases. {_DIFFERENT}"
+        )
+    logger.info("tokenizer.onnx: all codes of %s bases are those of the table", f"{result['bases']:,}")
+    return result
+
+
+def short_rows(width: int, seed: int) -> np.ndarray:
+    """Sequences of 1 to 2 * width bases, some unknown and some masked, with padding before and behind them.
+
+    Returns:
+        Nucleotide ids, `np.ndarray` of `int64` and shape `(16 * width, 3 * width)`.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.full((16 * width, 3 * width), PAD_NUCLEOTIDE_ID, dtype=np.int64)
+    for number, row in enumerate(rows):
+        length = 1 + number % (2 * width)
+        start = rng.integers(0, len(row) - length + 1)
+        row[start : start + length] = _random_bases(rng, length, 0.05)
+    return rows
+
+
+def _without_code(ids: np.ndarray, table: CodeTable) -> np.ndarray:
+    """Where windows are not in a table: those with an unknown base, where it has four letters; shape of `ids`."""
+    inside = ids < CLS_NUCLEOTIDE_ID
+    if table.letters > UNKNOWN_ID:
+        return np.zeros_like(inside)
+    unknown = np.pad(inside & (ids >= UNKNOWN_ID), ((0, 0), (table.radius, table.radius)))
+    return inside & np.lib.stride_tricks.sliding_window_view(unknown, table.width, axis=1).any(axis=-1)
+
+
 def _check_ids(ids: np.ndarray, codes: np.ndarray, input_ids: np.ndarray, codec: VQDNACodecModel):
     """Make sure that the graph's ids are those of its codes and of the special tokens."""
     special = _SPECIAL_IDS[np.maximum(ids, UNKNOWN_ID) - UNKNOWN_ID]
@@ -179,9 +239,11 @@ def check_model(session, tokenizer, model, seed: int) -> dict:
         ValueError: an output differs by more than `TOLERANCE`.
     """
     rows, difference, largest = 0, 0.0, 0.0
-    takes_tokens = "input_ids" in {entry.name for entry in session.get_inputs()}
+    takes_tokens, table = "input_ids" in {entry.name for entry in session.get_inputs()}, model.codec.table
+    # a graph that has no codes beside unknown bases predicts nothing of them
+    special = 0.0 if table is not None and table.letters == UNKNOWN_ID else 0.05
     for shape in model_shapes(model.config.encoder_config):
-        ids = random_rows(*shape, seed)
+        ids = random_rows(*shape, seed, special)
         inside, comparable = ids != PAD_NUCLEOTIDE_ID, np.ones(len(ids), dtype=bool)
         inputs = {"nucleotide_ids": torch.from_numpy(ids)}
         if takes_tokens:

@@ -16,6 +16,11 @@ What a model predicts comes from the same bases, codec included, and of both str
 [logits] = onnxruntime.InferenceSession("DIR/onnx/model.onnx").run(None, {"nucleotide_ids": bases})
 ```
 
+A compiled vocabulary (`vqdna train-tokenizer --preset compact`, `vqdna compile-tokenizer`) is written as its table and
+integer arithmetic, without the network, and every id equals the tokenizer's, of sequences of every length. A table of
+four letters (R = 11) holds no window with an unknown or a masked base: within R // 2 bases of one, codes and ids
+are -1, and a `model.onnx` that takes bases gives NaN for the whole sequence (`--model-input input_ids` does not).
+
 Batch and length are free; shorter rows are padded with 8. A graph does not check its input: an id that is not listed
 here is no error.
 
@@ -42,12 +47,13 @@ from ..modeling import modeling_vqdna
 from ..modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification, VQDNAPreTrainedModel
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
+from ..modeling.nucleotides_vqdna import UNKNOWN_ID
 from ..runs.directories import check_foreign_files, read_directory
 from ..runs.files import read_record, replacing_directory, restore_directory, write_json
 from ..runs.records import package_versions
 from ..training.finite_weights import check_finite
-from .checks import check_model, check_tokenizer, comparison_bases, open_session, random_rows
-from .graphs import OUTPUTS, ModelGraph, TokenizerGraph, exportable, write_graph
+from .checks import check_model, check_table, check_tokenizer, comparison_bases, open_session, random_rows
+from .graphs import OUTPUTS, ModelGraph, exportable, tokenizer_graph, write_graph
 
 
 logger = logging.getLogger(__name__)
@@ -182,20 +188,29 @@ def _export_all(codec: VQDNACodecModel, model, directory: Path, arguments: Expor
     compared = comparison_bases(arguments.check_bases, arguments.check_fasta, seed)
     bases = {"nucleotide_ids": torch.from_numpy(random_rows(2, 37, seed=1))}
     path = directory / "tokenizer.onnx"
-    write_graph(TokenizerGraph(codec), bases, ["codes", "input_ids"], path, opset, metadata)
+    graph, table = tokenizer_graph(codec), codec.table
+    write_graph(graph, bases, ["codes", "input_ids"], path, opset, metadata)
     tokenizer = open_session(path)
-    checks = {path.name: check_tokenizer(tokenizer, codec, compared, seed)}
+    check = check_tokenizer if table is None else check_table
+    checks = {path.name: check(tokenizer, codec, compared, seed)}
     if model is not None:
         path, inputs = directory / "model.onnx", bases
         if arguments.model_input == "input_ids":
             ids = model.base_model.encode_nucleotides(**bases)
             inputs = {"input_ids": ids, "attention_mask": (ids != model.config.pad_token_id).long()}
-        graph = ModelGraph(model, _averages_strands(model))
+        graph = ModelGraph(model, _averages_strands(model), graph)
         with exportable(model):
             write_graph(graph, inputs, graph.names, path, opset, metadata)
         checks[path.name] = check_model(open_session(path), tokenizer, model, seed)
     files = sorted(path.name for path in directory.iterdir())
-    return {"files": files, "metadata": metadata, "opset": opset, "checks": checks}
+    record = {"files": files, "metadata": metadata, "compiled": table is not None, "opset": opset, "checks": checks}
+    if table is not None and table.letters == UNKNOWN_ID:
+        logger.warning(
+            "The table of this vocabulary holds no window with an unknown or masked base: within %d bases of one, "
+            "codes and ids are -1, and a model that takes bases gives NaN. One of `--preset compact` has all.",
+            table.radius,
+        )
+    return record
 
 
 def _metadata(codec: VQDNACodecModel, model: VQDNAPreTrainedModel | None) -> dict[str, str]:
@@ -206,6 +221,9 @@ def _metadata(codec: VQDNACodecModel, model: VQDNAPreTrainedModel | None) -> dic
         "special_tokens": json.dumps(SPECIAL_TOKENS),
         "halo": json.dumps(codec.config.halo),
     }
+    if (table := codec.table) is not None:
+        values |= {"table_digest": table.digest, "receptive_field": json.dumps(table.width)}
+        values["table_letters"] = json.dumps(table.letters)
     if model is None:
         return values
     values |= {"architecture": type(model).__name__, "strand_average": json.dumps(_averages_strands(model))}

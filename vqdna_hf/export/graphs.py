@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..modeling.checks_vqdna import is_recorded
 from ..modeling.modeling_vqdna import VQDNAPreTrainedModel, pack_codes
 from ..modeling.modeling_vqdna_codec import VQDNACodecModel
 from ..modeling.nucleotides_vqdna import nucleotides_to_special_ids, reverse_complement_batch, sequence_mask
 from ..version import __version__
+from .tables import TableGraph
 
 
 # 17 lacks LayerNormalization; with 23 the exporter fuses rotary positions into an operator that fails on batches
@@ -57,14 +59,23 @@ class TokenizerGraph(nn.Module):
         return codes, torch.where(special >= 0, special, pack_codes(codes, self.codec.config.codebook_sizes))
 
 
-class ModelGraph(nn.Module):
-    """Ids and mask, or bases, in; what the model predicts out, of both strands if the model averages them."""
+def tokenizer_graph(codec: VQDNACodecModel) -> nn.Module:
+    """The graph of a vocabulary: a table where it is compiled, and its network otherwise."""
+    return TokenizerGraph(codec) if codec.table is None else TableGraph(codec)
 
-    def __init__(self, model: VQDNAPreTrainedModel, strand_average: bool):
+
+class ModelGraph(nn.Module):
+    """Ids and mask, or bases, in; what the model predicts out, of both strands if the model averages them.
+
+    Args:
+        tokenizer: the graph of its vocabulary, see `tokenizer_graph`.
+    """
+
+    def __init__(self, model: VQDNAPreTrainedModel, strand_average: bool, tokenizer: nn.Module):
         super().__init__()
         self.model, self.strand_average = model, strand_average
         self.names = OUTPUTS[type(model).__name__]
-        self.tokenizer = TokenizerGraph(model.codec)
+        self.tokenizer = tokenizer
 
     def forward(self, ids: torch.LongTensor, attention_mask: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """
@@ -72,6 +83,10 @@ class ModelGraph(nn.Module):
             ids (`torch.LongTensor` of shape `(batch_size, length)`): nucleotide ids or, with `attention_mask`, ids of
                 the tokenizer.
         """
+        if is_recorded():
+            # subtle: PyTorch asks for another length than 1, which no range of lengths says: it would fix the length
+            # of the example. What is written does not hold this, and is checked on a length of 1
+            torch._check(ids.shape[1] > 1)
         if attention_mask is not None:
             return self._outputs(ids, attention_mask)
         outputs = self._read(ids)
@@ -81,7 +96,14 @@ class ModelGraph(nn.Module):
 
     def _read(self, nucleotide_ids: torch.LongTensor) -> tuple[torch.Tensor, ...]:
         input_ids = self.tokenizer(nucleotide_ids)[1]
-        return self._outputs(input_ids, (input_ids != self.model.config.pad_token_id).long())
+        attention_mask = (input_ids != self.model.config.pad_token_id).long()
+        if not getattr(self.tokenizer, "is_partial", False):
+            return self._outputs(input_ids, attention_mask)
+        missing = (input_ids < 0).any(dim=1)  # a sequence with a base without code: nothing of it is known
+        outputs = self._outputs(input_ids.clamp(min=0), attention_mask)
+        return tuple(
+            output.masked_fill(missing.view(-1, *[1] * (output.ndim - 1)), float("nan")) for output in outputs
+        )
 
     def _outputs(self, input_ids, attention_mask) -> tuple[torch.Tensor, ...]:
         outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)

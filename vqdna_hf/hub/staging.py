@@ -15,7 +15,7 @@ from ..checkpoints.lineage import without_paths
 from ..modeling.compiled_vqdna import TABLE_FILE
 from ..modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from ..runs.directories import check_inside, plain_name, read_directory
-from ..runs.files import read_json, write_json
+from ..runs.files import read_json, read_record, write_json
 from ..runs.records import check_digests
 from .remote_code import write_remote_code
 
@@ -83,7 +83,7 @@ def files_to_publish(directory: Path, kind: str) -> list[str]:
     if _TOKENIZER[0] in names:
         _check_tokenizer(directory / _TOKENIZER[0])
     if _ONNX[0] in names:
-        _check_export(directory)
+        _check_export(directory, directory / TABLE_FILE if TABLE_FILE in names else None)
     check_digests(directory, names)
     return names
 
@@ -122,15 +122,27 @@ def _check_tokenizer(path: Path):
             )
 
 
-def _check_export(directory: Path):
-    """Whether the ONNX files beside a model are of its vocabulary; saving it again does not renew them."""
-    theirs = read_json(directory / _ONNX[0]).get("vocabulary_fingerprint")
+def _check_export(directory: Path, table: Path | None):
+    """Whether the ONNX files beside a model are of its vocabulary, and of its table of codes if it is compiled; saving
+    it again does not renew them.
+    """
+    record = read_record(directory / _ONNX[0], {"metadata": dict})["metadata"]
+    theirs = record.get("vocabulary_fingerprint")
     tokenizer = directory / _TOKENIZER[0]
     ours = read_json(tokenizer).get("vocabulary_fingerprint") if tokenizer.is_file() else theirs
     if theirs != ours:
         raise ValueError(
             f"{directory / 'onnx'} was exported with the vocabulary {theirs}, but the directory's is {ours}: run "
             f"`vqdna export {directory}` again, or remove it."
+        )
+    ours = None
+    if table is not None:
+        with safe_open(table, framework="np") as file:
+            ours = (file.metadata() or {}).get("digest")
+    if record.get("table_digest") != ours:
+        raise ValueError(
+            f"{directory / 'onnx'} was exported with the table {record.get('table_digest')}, but the directory's is "
+            f"{ours}: the vocabulary was compiled since then. Run `vqdna export {directory}` again, or remove it."
         )
 
 
