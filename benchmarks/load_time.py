@@ -2,7 +2,8 @@
 
 Every row is a fresh process that imports transformers, then (this is measured) loads from files in the page cache and
 makes one call on a string of 300 bases. The rows are interleaved and repeated, and the median is printed; ratios are
-of one run. Memory is the growth of the process's peak, on Linux. Weights are random: loading does not depend on them.
+of one run. Memory is the growth of the process's peak, on Linux. Weights are random, as
+loading does not depend on them, but for the compiled vocabulary, which is the one of the package.
 
     VQDNA_DATA=/path/to/data python benchmarks/load_time.py
 
@@ -71,12 +72,14 @@ def prepare(folder: Path) -> dict[str, tuple[str, str]]:
     from transformers import BertConfig, BertModel
 
     from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNAConfig, VQDNAModel, VQDNATokenizer
+    from vqdna_hf.checkpoints import resolve_checkpoint
 
     rows = {"BPE-4096 tokenizer.json": ("bpe", str(bpe(folder)))}
     for preset in ("small", "paper-vq", "paper-hrq"):
         tokenizer = VQDNATokenizer(codec=VQDNACodecModel(VQDNACodecConfig.from_preset(preset)))
         tokenizer.save_pretrained(folder / preset)
         rows[f"VQDNA tokenizer, {preset}"] = ("vqdna-tokenizer", str(folder / preset))
+    rows["VQDNA tokenizer, compact, compiled"] = ("vqdna-tokenizer", resolve_checkpoint("vqdna-hrq-compact"))
     VQDNAModel(VQDNAConfig.from_preset("paper")).save_pretrained(folder / "encoder")
     rows["VQDNA encoder, paper (85 M), one pass"] = ("vqdna-model", str(folder / "encoder"))
     BertModel(BertConfig(), add_pooling_layer=False).save_pretrained(folder / "bert")

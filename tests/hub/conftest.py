@@ -9,13 +9,15 @@ import torch
 from loopback_hub import LoopbackHub
 from peft import get_peft_model
 
-from vqdna_hf import VQDNAConfig, VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNATokenizer
+from vqdna_hf import VQDNACodecConfig, VQDNAConfig, VQDNAForMaskedLM, VQDNAForSequenceClassification, VQDNATokenizer
 from vqdna_hf.lora import lora_config
 
 
 @pytest.fixture(scope="session")
 def directories(tmp_path_factory) -> Path:
-    """A `model`, a `newer` one in shards, their `vocabulary`, an `adapter`, and an `other` model and vocabulary."""
+    """A `model`, a `newer` one in shards, their `vocabulary`, an `adapter`, and an `other` model and vocabulary; a
+    `compiled` model, in shards, and its vocabulary.
+    """
     root = tmp_path_factory.mktemp("directories")
     for seed, name in enumerate(("model", "other")):
         torch.manual_seed(seed)
@@ -42,7 +44,19 @@ def directories(tmp_path_factory) -> Path:
     adapted.save_pretrained(root / "adapter")
     (root / "adapter" / "README.md").unlink()
     VQDNATokenizer.from_pretrained(root / "model").save_pretrained(root / "adapter")
+    save_compiled(root)
     return root
+
+
+def save_compiled(root: Path):
+    """A model over a vocabulary whose codes, functions of five bases, are looked up."""
+    sizes = {"stem_kernel_size": 3, "kernel_size": 3, "num_hidden_layers": 1, "quantizer": "rq"}
+    config = VQDNACodecConfig.from_preset("tiny", **sizes)
+    model = VQDNAForMaskedLM(VQDNAConfig.from_preset("tiny", codec_config=config)).eval()
+    model.codec.compile_vocabulary(verify=False)
+    for place, saved in (("compiled", model), ("compiled-vocabulary", model.codec)):
+        saved.save_pretrained(root / place, max_shard_size="60kB")
+        VQDNATokenizer(codec=model.codec).save_pretrained(root / place)
 
 
 @pytest.fixture

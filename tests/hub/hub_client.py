@@ -49,6 +49,11 @@ def weights_digest(model) -> str:
     return digest.hexdigest()
 
 
+def table_digest(codec) -> str | None:
+    """A name for the table that a codec looks its codes up in."""
+    return None if codec.table is None else codec.table.digest
+
+
 # steps
 
 
@@ -60,6 +65,7 @@ def load(auto: str, repo_id: str, revision: str = "main", **options) -> dict:
     tokenizer = transformers.AutoTokenizer.from_pretrained(repo_id, revision=revision, **TRUST, **options)
     result = {"module": type(model).__module__, "class": type(model).__name__, "digest": weights_digest(model)}
     result |= {"tokenizer_module": type(tokenizer).__module__, "ids": tokenizer(SEQUENCE)["input_ids"]}
+    result["tables"] = [table_digest(getattr(model, "codec", model)), table_digest(tokenizer.codec)]
     if hasattr(model, "check_tokenizer"):
         model.check_tokenizer(tokenizer)
         values = model(**tokenizer(SEQUENCE, return_tensors="pt"))
@@ -83,7 +89,8 @@ def load_adapter(repo_id: str, revision: str = "main") -> dict:
     model = AutoPeftModelForSequenceClassification.from_pretrained(repo_id, revision=revision, **TRUST).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(repo_id, revision=revision, **TRUST)
     logits = model(**tokenizer(SEQUENCE, return_tensors="pt")).logits
-    return {"base": model.peft_config["default"].base_model_name_or_path, "numbers": logits.flatten().tolist()}
+    result = {"base": model.peft_config["default"].base_model_name_or_path, "numbers": logits.flatten().tolist()}
+    return result | {"tables": [table_digest(model.get_base_model().codec), table_digest(tokenizer.codec)]}
 
 
 def command(*, argv: list[str], token: str | None = None) -> dict:
@@ -205,8 +212,10 @@ def encode(repo_id: str, auto: str = "AutoTokenizer") -> dict:
     import transformers
 
     thing = getattr(transformers, auto).from_pretrained(repo_id, **TRUST)
-    ids = thing(SEQUENCE)["input_ids"] if auto == "AutoTokenizer" else None
-    return {"module": type(thing).__module__, "ids": ids}
+    result = {"module": type(thing).__module__, "ids": None}
+    if auto == "AutoTokenizer":
+        result |= {"ids": thing(SEQUENCE)["input_ids"], "tables": [table_digest(thing.codec)]}
+    return result
 
 
 def _run_step(do: str, arguments: dict):

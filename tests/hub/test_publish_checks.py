@@ -18,6 +18,7 @@ from vqdna_hf.hub import staging, verification
 from vqdna_hf.hub.publish import PublishArguments, publish
 from vqdna_hf.hub.staging import stage
 from vqdna_hf.lora import lora_config
+from vqdna_hf.modeling.compiled_vqdna import TABLE_FILE
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +81,8 @@ def test_what_is_no_name_of_a_repository_is_refused(directories, repo_id):
         ("newer", "model-00002-of-*.safetensors"),
         ("adapter", "adapter_model.safetensors"),
         ("adapter", "codec.safetensors"),
+        ("compiled", "codec_table.safetensors"),
+        ("compiled-vocabulary", "codec_table.safetensors"),
     ],
 )
 def test_a_missing_file_is_named(copy, name, file):
@@ -89,7 +92,7 @@ def test_a_missing_file_is_named(copy, name, file):
     assert f"{path} was not found" in refused(directory, base_model="me/base")
 
 
-@pytest.mark.parametrize("name", ["model", "newer", "vocabulary", "adapter"])
+@pytest.mark.parametrize("name", ["model", "newer", "vocabulary", "adapter", "compiled"])
 def test_a_truncated_file_is_named(copy, name):
     directory = copy(name)
     for path in directory.glob("*.safetensors"):
@@ -155,6 +158,15 @@ def test_only_what_belongs_in_a_repository_is_staged(copy, tmp_path):
     modules = {path.name for path in (ROOT / "modeling").glob("*.py")} - {"__init__.py"}
     assert staged == before - set(left_out) | modules | {"LICENSE", "README.md"}
     assert {path.name for path in directory.iterdir()} == before
+
+
+def test_the_table_of_a_compiled_vocabulary_goes_along_and_its_card_says_so(directories, tmp_path):
+    for name, kind in (("compiled", "model"), ("compiled-vocabulary", "vocabulary")):
+        stage(directories / name, tmp_path / name, kind, "me/model")
+        assert (tmp_path / name / TABLE_FILE).read_bytes() == (directories / name / TABLE_FILE).read_bytes()
+        assert f"`{TABLE_FILE}`, without the network" in (tmp_path / name / "README.md").read_text()
+    stage(directories / "model", tmp_path / "plain", "model", "me/model")
+    assert TABLE_FILE not in (tmp_path / "plain" / "README.md").read_text()
 
 
 def test_an_export_goes_along_if_it_is_of_the_same_vocabulary(copy, tmp_path):

@@ -24,17 +24,19 @@ def masked(name: str, **options) -> dict:
 
 @pytest.fixture(scope="module")
 def staged(directories, tmp_path_factory) -> dict[str, Path]:
-    """What publishing `model` and `newer` uploads."""
+    """What publishing `model`, `newer` and `compiled` uploads."""
     root = tmp_path_factory.mktemp("staged")
-    for name in ("model", "newer"):
+    names = ("model", "newer", "compiled")
+    for name in names:
         stage(directories / name, root / name, "model", MODEL)
-    return {name: root / name for name in ("model", "newer")}
+    return {name: root / name for name in names}
 
 
 @pytest.fixture(scope="module")
 def expected(directories) -> dict[str, dict]:
     """What the saved models are and predict, read here and not from a Hub."""
-    return {name: hub_client.load("AutoModelForMaskedLM", str(directories / name)) for name in ("model", "newer")}
+    names = ("model", "newer", "compiled")
+    return {name: hub_client.load("AutoModelForMaskedLM", str(directories / name)) for name in names}
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -83,6 +85,7 @@ def uploads(hub, directories, staged, tmp_path_factory) -> dict:
         "unchanged": upload("newer", MODEL),
         "public": upload("model", MODEL, private=True),
         "foreign": upload("model", "somebody/model"),
+        "compiled": upload("compiled", "tester/compiled"),
         "edited": upload("model", "tester/edited"),
         **{name: upload("model", f"tester/{name}") for name in ("stale", "info-500", "commit-500", "commit-cut")},
         **{name: upload("model", f"tester/{name}") for name in ("commit-lost", "unknown", "moved")},
@@ -202,6 +205,10 @@ def stranger(uploads, hub, staged, homes) -> dict:
     """Who has no package, and passes `trust_remote_code=True`."""
     files = contents(staged["model"])
     hub.seed("tester/no-code", {name: files[name] for name in files if name != "attention_vqdna.py"})
+    compiled = contents(staged["compiled"])
+    code = {name: content for name, content in compiled.items() if name.endswith(".py")}
+    hub.seed("tester/inner", code | {f"inner/{name}": content for name, content in compiled.items()})
+    hub.seed("tester/no-table", {name: content for name, content in compiled.items() if "table" not in name})
     hub.seed("tester/secret", files, private=True)
     hub.seed("tester/gated", files, gated=True)
     first = hub.repositories[MODEL].tags["v1"]
@@ -216,6 +223,10 @@ def stranger(uploads, hub, staged, homes) -> dict:
         "adapter": {"do": "load_adapter", "repo_id": ADAPTER},
         "no-revision": masked("model", revision="v9"),
         "no-code": masked("no-code"),
+        "compiled": masked("compiled", cache_dir="cache"),
+        "compiled-offline": masked("compiled", cache_dir="cache", local_files_only=True),
+        "compiled-inner": masked("inner", subfolder="inner"),
+        "compiled-no-table": masked("no-table"),
         "secret": masked("secret"),
         "log-out": {"do": "unset_token"},
         "secret-logged-out": masked("secret", force_download=True),
@@ -243,6 +254,7 @@ def colleague(uploads, hub, staged, directories, homes) -> dict:
     hub.cut("get", "tester/cut-once/.*/model.safetensors", after=50_000, times=1, reset=False)
     steps = {
         "main": masked("model"),
+        "compiled": masked("compiled"),
         "adapter": {"do": "load_adapter", "repo_id": ADAPTER},
         "no-code": masked("no-code"),
         "tampered": masked("tampered"),
@@ -275,6 +287,15 @@ def test_strangers_and_colleagues_get_the_uploaded_model(stranger, colleague, ex
     for key in ("module", "tokenizer_module"):
         assert stranger["main"][key].startswith("transformers_modules.tester.model.")
         assert colleague["main"][key].startswith("vqdna_hf.")
+
+
+def test_a_compiled_vocabulary_comes_with_its_table(stranger, colleague, expected):
+    assert expected["compiled"]["tables"][0] and not expected["model"]["tables"][0]
+    loaded = [stranger[name] for name in ("compiled", "compiled-offline", "compiled-inner")]
+    for result in (*loaded, colleague["compiled"]):
+        assert same(result, expected["compiled"]) and result["tables"] == expected["compiled"]["tables"]
+    assert stranger["compiled-no-table"]["error"] == "ValueError"
+    assert "codec_table.safetensors was not found" in stranger["compiled-no-table"]["message"]
 
 
 def test_every_head_opens_the_repository(stranger):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hub_client import run_client
 
+from vqdna_hf import VQDNATokenizer
 from vqdna_hf.cards.card import is_nobodys_words
 from vqdna_hf.cards.generated import is_generated
 from vqdna_hf.hub.staging import stage
@@ -24,6 +25,8 @@ PUSHED = {"model": "AutoModelForMaskedLM", "every_save": "AutoModelForSequenceCl
 MORE = {
     "saved": "AutoModelForMaskedLM",
     "codec": "AutoModel",
+    "compiled": "AutoModelForMaskedLM",
+    "compiled-codec": "AutoModel",
     "late": "AutoModelForSequenceClassification",
     **{strategy: "AutoModelForSequenceClassification" for strategy in STRATEGIES},
     "trained-peft": None,
@@ -64,12 +67,19 @@ def more_pushes(local: str) -> dict[str, dict]:
         return {"do": "train", "place": place, "repo_id": f"tester/{name}", **settings}
 
     masked = {"do": "push", "auto": "AutoModelForMaskedLM", "place": local}
+    codec, tokenizer = ({"do": "push", "auto": auto} for auto in ("AutoModel", "AutoTokenizer"))
+    tokenizer["place"] = f"{local}/../compiled"
     return {
         "saved": masked | {"repo_id": "tester/saved", "saved": "folder"},
         "saved-tokenizer": masked | {"auto": "AutoTokenizer", "repo_id": "tester/saved", "saved": "folder"},
         "vocabulary": {"do": "push", "auto": "AutoTokenizer", "place": local, "repo_id": "tester/vocabulary"},
         "codec": {"do": "push", "auto": "AutoModel", "place": f"{local}/../vocabulary", "repo_id": "tester/codec"},
         "codec-tokenizer": {"do": "push", "auto": "AutoTokenizer", "place": local, "repo_id": "tester/codec"},
+        "compiled": masked | {"place": f"{local}/../compiled", "repo_id": "tester/compiled"},
+        "compiled-tokenizer": tokenizer | {"repo_id": "tester/compiled"},
+        "compiled-codec": codec | {"place": f"{local}/../compiled-vocabulary", "repo_id": "tester/compiled-codec"},
+        "compiled-codec-tokenizer": tokenizer | {"repo_id": "tester/compiled-codec"},
+        "compiled-vocabulary": tokenizer | {"repo_id": "tester/compiled-vocabulary"},
         "config": {"do": "push", "auto": "AutoConfig", "place": local, "repo_id": "tester/config"},
         "late": train("late", late=True, save_strategy="no"),
         **{name: train(name, hub_strategy=name) for name in STRATEGIES},
@@ -137,7 +147,8 @@ def stranger_more(hub, pushed_more, pushed_by_strangers, tmp_path_factory) -> di
     root = tmp_path_factory.mktemp("stranger-more")
     steps = {name: load(name, auto) for name, auto in (MORE | FOREIGN).items()}
     steps["checkpoint-folder"] = load("checkpoint", MORE["late"], subfolder="last-checkpoint")
-    steps["vocabulary"] = {"do": "encode", "repo_id": "tester/vocabulary"}
+    for name in ("vocabulary", "compiled-vocabulary"):
+        steps[name] = {"do": "encode", "repo_id": f"tester/{name}"}
     steps["config"] = {"do": "encode", "repo_id": "tester/config", "auto": "AutoConfig"}
     return run_client(hub.environment(root / "home"), root / "work", steps, installed=False)
 
@@ -171,6 +182,13 @@ def test_what_was_pushed_in_other_ways_is_the_model(stranger, stranger_more):
     for name in ("saved", "foreign-model"):
         assert all(stranger_more[name][key] == stranger["base"][key] for key in ("digest", "ids", "numbers"))
     assert stranger_more["checkpoint-folder"]["digest"] == stranger_more["checkpoint"]["digest"]
+
+
+@pytest.mark.slow
+def test_a_compiled_vocabulary_is_pushed_with_its_table(stranger_more, directories):
+    table = VQDNATokenizer.from_pretrained(directories / "compiled").codec.table.digest
+    for name in ("compiled", "compiled-codec", "compiled-vocabulary"):
+        assert set(stranger_more[name]["tables"]) == {table}
 
 
 @pytest.mark.slow

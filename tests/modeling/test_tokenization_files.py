@@ -261,14 +261,21 @@ from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 texts = ["ACGTTGCA" * n for n in range(1, 41)]
-expected = tokenizer(texts)["input_ids"]  # a forward pass before the fork
 dataset = datasets.Dataset.from_dict({"text": texts})
-mapped = dataset.map(lambda rows: tokenizer(rows["text"]), batched=True, batch_size=5, num_proc=2)
-assert mapped["input_ids"][:] == expected
-print("done")
+for codec in (tokenizer.codec, vqdna_hf.VQDNACodecModel.from_pretrained(sys.argv[2])):  # the latter is compiled
+    tokenizer = vqdna_hf.VQDNATokenizer(codec=codec)
+    expected = tokenizer(texts)["input_ids"]  # a forward pass before the fork
+    mapped = dataset.map(lambda rows: tokenizer(rows["text"]), batched=True, batch_size=5, num_proc=2)
+    assert mapped["input_ids"][:] == expected
+print("done", codec.table is not None)
 """
 
 
 def test_datasets_map_in_two_processes_after_a_forward_pass(directory, tmp_path):
     # more than one thread, because it is OpenMP's other threads that a forked process would wait for
-    assert run(_MAP, directory, OMP_NUM_THREADS="2", HF_DATASETS_CACHE=str(tmp_path / "cache")) == "done"
+    sizes = {"stem_kernel_size": 3, "kernel_size": 3, "num_hidden_layers": 1, "quantizer": "rq"}
+    codec = VQDNACodecModel(VQDNACodecConfig.from_preset("tiny", **sizes)).eval()
+    codec.compile_vocabulary(verify=False)
+    codec.save_pretrained(tmp_path / "compiled")
+    options = {"OMP_NUM_THREADS": "2", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    assert run(_MAP, directory, tmp_path / "compiled", **options) == "done True"

@@ -2,6 +2,7 @@
 
 import math
 
+from ..modeling.compiled_vqdna import TABLE_FILE
 from ..runs.records import read_cuts
 from .facts import CardFacts
 from .scores import MODE_WORDS, TaskScores, dataset_name, metric_words
@@ -55,6 +56,10 @@ def vocabulary_table(facts: CardFacts) -> list[tuple[str, str]]:
             ("bases that decide a code", f"{codec.receptive_field}: its own and {codec.halo} on either side"),
             ("network", f"{codec.num_hidden_layers} residual blocks of {codec.hidden_size} channels"),
         ]
+        if codec.compiled:
+            rows.append(
+                ("compiled", f"codes are looked up in a table of all windows, `{TABLE_FILE}`, without the network")
+            )
     if facts.fingerprint:
         rows.append(("fingerprint", f"`{facts.fingerprint}`"))
     return rows
