@@ -34,16 +34,15 @@ _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 COMPLEMENT = np.array([3, 2, 1, 0, 4, 5, 6, 7, 8], dtype=np.uint8)
 
 
-def _lookup_table() -> np.ndarray:
-    table = np.full(256, _INVALID, dtype=np.uint8)
+def _lookup_table() -> bytes:
+    table = bytearray([_INVALID]) * 256
     for letters, value in [("A", 0), ("C", 1), ("G", 2), ("TU", 3), (IUPAC_UNKNOWN, UNKNOWN_ID)]:
         for letter in letters:
             table[ord(letter)] = table[ord(letter.lower())] = value
-    return table
+    return bytes(table)
 
 
 _TABLE = _lookup_table()
-_TABLE_BYTES = _TABLE.tobytes()
 
 
 def bases_to_ids(sequence: str | bytes, where: str = "the sequence", offset: int = 0) -> np.ndarray:
@@ -66,13 +65,12 @@ def bases_to_ids(sequence: str | bytes, where: str = "the sequence", offset: int
     """
     # subtle: one byte a character ("?" for any beyond Latin-1), so that positions hold whatever the wrong character
     letters = sequence if isinstance(sequence, bytes) else sequence.encode("latin-1", errors="replace")
-    ids = _TABLE.take(np.frombuffer(letters, dtype=np.uint8))
-    bad = np.flatnonzero(ids == _INVALID)
-    if bad.size:
-        position = int(bad[0])
+    ids = bytearray(letters).translate(_TABLE)  # a `bytearray`, so that the ids can be written to
+    position = ids.find(_INVALID)
+    if position >= 0:
         text = sequence.decode("latin-1") if isinstance(sequence, bytes) else sequence
         _raise_bad_character(text, position, position + offset, where)
-    return ids
+    return np.frombuffer(ids, dtype=np.uint8)
 
 
 def _raise_bad_character(text: str, index: int, position: int, where: str):
@@ -184,7 +182,7 @@ def parse_joined(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     # "?", which is no letter, for any character beyond ASCII; `bytearray`, so that the ids can be written to
     letters = bytearray("".join(texts), "ascii", "replace")
-    ids = np.frombuffer(letters.translate(_TABLE_BYTES), dtype=np.uint8)
+    ids = np.frombuffer(letters.translate(_TABLE), dtype=np.uint8)
     if ids.size and ids.max() == _INVALID:
         return None
     return ids, np.array([len(text) for text in texts], dtype=np.int64)

@@ -30,11 +30,11 @@ class Interrupting(VQDNATokenizer):
     def interrupt_after(self, calls: int) -> "Interrupting":
         original = self.codec.encode_sequences
 
-        def encode(*arguments):
+        def encode(*arguments, **options):
             if self.calls == calls:
                 raise KeyboardInterrupt
             self.calls += 1
-            return original(*arguments)
+            return original(*arguments, **options)
 
         self.codec.encode_sequences = encode
         return self
@@ -215,6 +215,50 @@ def test_processes_of_a_launch_wait_for_the_first(fasta, tmp_path, tokenizer):
         path.write_text(path.read_text().replace('"complete": true', f'"complete": {complete}'))
         with pytest.raises(GenomeCodesError, match="made differently: piece_length: 40 then, 41 now"):
             write(fasta, tmp_path / "out", tokenizer, piece_length=41, rank=1)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> VQDNATokenizer:
+    """A vocabulary whose codes are looked up."""
+    narrow = {"stem_kernel_size": 3, "kernel_size": 3, "num_hidden_layers": 1, "quantizer": "rq"}
+    codec = codec_of(**narrow)
+    codec.compile_vocabulary(verify=False)
+    return VQDNATokenizer(codec=codec)
+
+
+def test_looked_up_codes_are_those_of_whole_contigs(fasta, tmp_path, compiled):
+    genome, bases = write(fasta, tmp_path / "out", compiled), GenomeBases.from_fasta(fasta, progress=False)
+    for number, name in enumerate(bases.names):
+        assert np.array_equal(genome.bases(name), bases.contig(number))
+        assert np.array_equal(genome.codes(name), compiled.codec.encode_sequences([bases.contig(number)])[0])
+
+
+@pytest.mark.parametrize("which", ["tokenizer", "compiled"])
+def test_several_machines_write_what_one_does(fasta, tmp_path, which, request):
+    tokenizer = request.getfixturevalue(which)
+    write(fasta, tmp_path / "one", tokenizer)
+    with ThreadPoolExecutor() as pool:
+        ranks = [
+            pool.submit(write, fasta, tmp_path / "out", pickle.loads(pickle.dumps(tokenizer)), rank=rank, world_size=2)
+            for rank in (2, 1, 0)  # the last waits, as a process does that was launched beside one of the others
+        ]
+        assert len({tuple(rank.result(timeout=60).contigs) for rank in ranks}) == 1
+    assert contents(tmp_path / "out") == contents(tmp_path / "one")
+
+
+def test_a_machine_s_share_is_resumed_by_any_number(fasta, tmp_path, tokenizer):
+    write(fasta, tmp_path / "one", tokenizer)
+    with pytest.raises(KeyboardInterrupt):
+        write(fasta, tmp_path / "out", Interrupting(codec=codec_of()).interrupt_after(1), world_size=3)
+    write(fasta, tmp_path / "out", tokenizer)
+    assert contents(tmp_path / "out") == contents(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_workers_write_whole_shards_of_looked_up_codes(fasta, tmp_path, compiled):
+    write(fasta, tmp_path / "one", compiled)
+    write(fasta, tmp_path / "out", compiled, workers=2)
+    assert contents(tmp_path / "out") == contents(tmp_path / "one")
 
 
 def test_a_damaged_shard_in_the_middle_is_written_again(fasta, tmp_path, tokenizer):

@@ -81,9 +81,13 @@ def fasta_letters(content: BufferedIOBase, source: object) -> Iterator[tuple[str
     last, name, letters, seen = None, None, 0, set()
     try:
         for chunk in _chunks(content):
+            if name is not None and (bases := chunk.replace(b"\n", b"")).isalnum():
+                letters += len(bases)
+                yield name, bases.decode("ascii")
+                continue
             # the record in which the chunk before ended gets its header once more
             begun = b"" if name is None else f">{name}\n".encode()
-            records = dnaio.FastaReader(io.BytesIO(begun + chunk), sequence_class=_Record)
+            records = dnaio.FastaReader(io.BytesIO(begun + _readable(chunk)), sequence_class=_Record)
             for number, record in enumerate(records):
                 if number or not begun:
                     _check_sequence(name, letters, source)
@@ -100,7 +104,7 @@ def fasta_letters(content: BufferedIOBase, source: object) -> Iterator[tuple[str
     _check_sequence(name, letters, source)
 
 
-def _chunks(content: BufferedIOBase) -> Iterator[bytes]:
+def _chunks(content: BufferedIOBase) -> Iterator[bytearray]:
     """A file in parts that end where a line does or, in a long line of bases, between two letters."""
     rest = bytearray()
     while chunk := content.read(_CHUNK_BYTES):
@@ -111,10 +115,10 @@ def _chunks(content: BufferedIOBase) -> Iterator[bytes]:
         if not cut and rest[:1] not in _NO_BASES and rest[-2:].isalnum():
             cut = len(rest) - 1
         if cut:
-            yield _readable(rest[:cut])
+            yield rest[:cut]
             del rest[:cut]
     if rest:
-        yield _readable(rest)
+        yield rest
 
 
 def _readable(chunk: bytearray) -> bytes:

@@ -15,30 +15,19 @@ from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import transformers
 from tqdm.auto import tqdm
 
-from ..runs.files import check_fields, replacing, write_json
+from ..runs.files import check_fields, write_json
 from ..version import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .fasta import FastaError, check_fasta_files
 from .genome_codes import MANIFEST, SPLIT, VERSION, GenomeCodes, GenomeCodesError, check_manifest, genome_manifest
+from .genome_shards import Shard, encode_pieces, encode_shard, write_shard
 from .manifests import begun_manifest, wait_until
-from .shards import (
-    PARQUET_OPTIONS,
-    RECORDS,
-    identity_metadata,
-    is_whole,
-    known_record,
-    shard_identity,
-    shard_path,
-    shard_record,
-)
+from .shards import RECORDS, is_whole, known_record, shard_identity, shard_path, shard_record
 
 
 logger = logging.getLogger(__name__)
@@ -58,6 +47,7 @@ def write_genome_codes(
     shard_pieces: int = 128,
     progress: bool = True,
     rank: int = 0,
+    world_size: int = 1,
 ) -> GenomeCodes:
     """Encode every base of FASTA files; called again with the same arguments, finish what was begun.
 
@@ -72,8 +62,9 @@ def write_genome_codes(
         piece_length: bases of a row, at most; memory grows with it and with `workers`, and with nothing else.
         shard_pieces: row groups of a file, of `piece_length` to twice as many bases each: what an interrupted run
             loses at most.
-        rank: the number of this process where several were called alike: the first of them, 0, writes, with its
-            workers, and the others wait for it. All must see the same directory.
+        rank, world_size: the number of this process, and how many write these codes together, called alike, each a
+            part of the shards with its workers; the first of them writes the manifest. One of a higher number writes
+            nothing, and waits. All must see the same directory.
 
     Returns:
         The finished codes.
@@ -107,7 +98,7 @@ def write_genome_codes(
     if rank:
         wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
-    if rank:
+    if rank >= world_size:
         wait_until(lambda: _is_there(output))
         return GenomeCodes.load(output)
     # a run that resumes need not check the files again: their checksums are those of files that were right
@@ -118,9 +109,27 @@ def write_genome_codes(
     whole = _whole_shards(output, manifest)
     if begun and begun.get("complete") and all(whole):
         return GenomeCodes.load(output)
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(output / MANIFEST, manifest)
-    _write_shards(paths, output, manifest, whole, workers, progress)
+    if not rank:
+        output.mkdir(parents=True, exist_ok=True)
+        write_json(output / MANIFEST, manifest)
+    own = [number % world_size == rank for number in range(len(whole))]
+    bases = [shard["bases"] * mine for shard, mine in zip(manifest["shards"], own)]
+    bar = tqdm(
+        desc="Tokenizing",
+        unit="base",
+        unit_scale=True,
+        total=sum(bases),
+        initial=sum(count for count, done in zip(bases, whole) if done),
+        disable=not progress or rank > 0,
+    )
+    shares = [mine and not done for mine, done in zip(own, whole)]
+    _write_shards(paths, output, manifest, shares, workers, bar)
+    if rank:
+        wait_until(lambda: _is_there(output))
+        return GenomeCodes.load(output)
+    for number, mine in enumerate(own):
+        if not mine and not whole[number]:
+            wait_until(lambda number=number: _is_whole(output, manifest, number))
     manifest[RECORDS] = {SPLIT: [shard_record(shard_path(output, n)) for n in range(len(manifest["shards"]))]}
     write_json(output / MANIFEST, manifest | {"complete": True})
     return GenomeCodes.load(output)
@@ -187,78 +196,53 @@ def _plan(contigs: dict[str, int], piece_length: int, shard_pieces: int) -> list
 
 def _whole_shards(output: Path, manifest: dict) -> list[bool]:
     """For each shard whether it is there, as it was written."""
-    whole = []
-    for number, shard in enumerate(manifest["shards"]):
-        identity = shard_identity(manifest, _SETTINGS, SPLIT, number) if RECORDS in manifest else None
-        record = known_record(manifest, SPLIT, number)
-        whole.append(is_whole(shard_path(output, number), shard["rows"], identity, record))
-        if record and not whole[-1]:
+    whole = [_is_whole(output, manifest, number) for number in range(len(manifest["shards"]))]
+    for number, is_there in enumerate(whole):
+        if known_record(manifest, SPLIT, number) and not is_there:
             logger.warning("%s is lost or damaged: it is written again.", shard_path(output, number))
     return whole
 
 
+def _is_whole(output: Path, manifest: dict, number: int) -> bool:
+    identity = shard_identity(manifest, _SETTINGS, SPLIT, number) if RECORDS in manifest else None
+    rows, record = manifest["shards"][number]["rows"], known_record(manifest, SPLIT, number)
+    return is_whole(shard_path(output, number), rows, identity, record)
+
+
 def _write_shards(
-    paths: list[Path], output: Path, manifest: dict, whole: list[bool], workers: CodeWorkers, progress: bool
+    paths: list[Path], output: Path, manifest: dict, shares: list[bool], workers: CodeWorkers, bar: tqdm
 ):
-    shards = manifest["shards"]
-    bar = tqdm(
-        desc="Tokenizing",
-        unit="base",
-        unit_scale=True,
-        total=sum(shard["bases"] for shard in shards),
-        initial=sum(shard["bases"] for shard, done in zip(shards, whole) if done),
-        disable=not progress,
-    )
-    tasks = _tasks(paths, manifest, whole)
+    """Write the shards that `shares` says."""
+    groups = _tasks(paths, manifest, shares)
     with bar, workers as pool:
-        results = pool.map(encode_pieces, tasks)
-        for number, (shard, done) in enumerate(zip(shards, whole)):
-            if not done:
-                groups = itertools.islice(results, shard["row_groups"])
-                identity = shard_identity(manifest, _SETTINGS, SPLIT, number)
-                _write_shard(groups, shard_path(output, number), manifest["codebook_sizes"], bar, identity)
+        if pool.tokenizer.codec.table is None:
+            # the network is what takes time, and a shard of it is long: its row groups go to the workers
+            for shard in _shards(output, manifest, shares, pool.map(encode_pieces, groups)):
+                for bases in write_shard(shard, shard.groups):
+                    bar.update(bases)
+            return
+        shards = _shards(output, manifest, shares, groups)
+        if pool.workers > 1:  # what goes to another process is read before
+            shards = (shard._replace(groups=list(shard.groups)) for shard in shards)
+        for _, bases in pool.map(encode_shard, shards):
+            bar.update(bases)
 
 
-def _tasks(paths: list[Path], manifest: dict, whole: list[bool]) -> Iterator[list[Piece]]:
-    """The pieces of each row group that is not there yet."""
+def _shards(output: Path, manifest: dict, shares: list[bool], groups: Iterator) -> Iterator[Shard]:
+    """The shards to write; each takes its row groups from `groups`, which hold those of no other."""
+    for number in (number for number, wanted in enumerate(shares) if wanted):
+        own = itertools.islice(groups, manifest["shards"][number]["row_groups"])
+        identity = shard_identity(manifest, _SETTINGS, SPLIT, number)
+        yield Shard(shard_path(output, number), identity, manifest["codebook_sizes"], own)
+
+
+def _tasks(paths: list[Path], manifest: dict, shares: list[bool]) -> Iterator[list[Piece]]:
+    """The pieces of each row group of the shards that `shares` says."""
     contigs, length = manifest["contigs"], manifest["piece_length"]
     pieces = pieces_of(stream_contigs(paths, contigs, length), manifest["halo"])
     for number, spans in enumerate(_spans(contigs, length)):
         task = list(itertools.islice(pieces, len(spans)))
         if [(piece.contig, piece.start, piece.end) for piece in task] != spans:
             raise FastaError(f"{', '.join(map(str, paths))} changed while they were read. Run the same again.")
-        if not whole[number // manifest["shard_pieces"]]:
+        if shares[number // manifest["shard_pieces"]]:
             yield task
-
-
-def encode_pieces(tokenizer, pieces: list[Piece]) -> list[np.ndarray]:
-    """The codes of the blocks of pieces, one after the other: for each level, the smallest integers that hold it."""
-    sequences = [piece.ids for piece in pieces]
-    encoded = tokenizer.codec.encode_sequences(sequences, tokenizer.batch_bases, tokenizer.chunk_length)
-    codes = np.concatenate(
-        [codes[piece.left : piece.left + piece.end - piece.start] for piece, codes in zip(pieces, encoded)]
-    )
-    sizes = tokenizer.codec.config.codebook_sizes
-    return [codes[:, level].astype(np.min_scalar_type(size - 1)) for level, size in enumerate(sizes)]
-
-
-def _write_shard(
-    groups: Iterator[tuple[list[Piece], list[np.ndarray]]], path: Path, sizes: list[int], bar: tqdm, identity: str
-):
-    fields = [("contig", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("bases", pa.list_(pa.uint8()))]
-    types = [pa.from_numpy_dtype(np.min_scalar_type(size - 1)) for size in sizes]
-    fields += [(f"codes_{level + 1}", pa.list_(kind)) for level, kind in enumerate(types)]
-    schema = pa.schema(fields, metadata=identity_metadata(identity))
-    with replacing(path) as partial, pq.ParquetWriter(partial, schema, **PARQUET_OPTIONS) as writer:
-        for pieces, codes in groups:
-            writer.write_table(_table(pieces, codes, schema), row_group_size=len(pieces))
-            bar.update(sum(piece.end - piece.start for piece in pieces))
-
-
-def _table(pieces: list[Piece], codes: list[np.ndarray], schema: pa.Schema) -> pa.Table:
-    lengths = [piece.end - piece.start for piece in pieces]
-    offsets = pa.array(np.cumsum([0, *lengths]).astype(np.int32))
-    columns = [[getattr(piece, name) for piece in pieces] for name in ("contig", "start", "end")]
-    columns = [pa.array(values, schema.field(number).type) for number, values in enumerate(columns)]
-    lists = [np.concatenate([piece.block for piece in pieces]), *codes]
-    return pa.table([*columns, *(pa.ListArray.from_arrays(offsets, pa.array(values)) for values in lists)], schema)

@@ -7,17 +7,22 @@ reading of a pipe would find what the others have left.
 
 import bz2
 import errno
-import gzip
 import io
 import lzma
 import os
 import stat
-import zlib
 from os import PathLike
 from pathlib import Path
 
 import pyarrow as pa
 
+
+try:  # dnaio brings it along where there is one for the processor: three times as fast
+    from isal.igzip import IGzipFile as GzipFile
+    from isal.isal_zlib import error as GzipError
+except ImportError:
+    from gzip import GzipFile
+    from zlib import error as GzipError
 
 # the block that ends every bgzip file (SAM specification, section 4.1.2)
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -124,7 +129,7 @@ class _Unpacked(io.RawIOBase):
             case None:
                 self._stream = file
             case "gzip":
-                self._stream = gzip.GzipFile(fileobj=file)
+                self._stream = GzipFile(fileobj=file)
             case "bzip2":
                 self._stream = bz2.BZ2File(file)
             case "xz":
@@ -138,7 +143,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, target) -> int:
         try:
             return self._stream.readinto(target)
-        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        except (EOFError, OSError, GzipError, lzma.LZMAError) as error:
             # subtle: decompressors raise a bare OSError, the system one with a number, a connection its own class
             if isinstance(error, ConnectionError) or getattr(error, "errno", None) is not None:
                 raise

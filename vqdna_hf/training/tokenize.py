@@ -71,10 +71,18 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is about windows, and --contigs stores none: leave it out.")
     rank, world_size = rank_and_world_size()
-    # the main process of a launch has workers of its own, as many as were launched beside it
-    workers = 1 if rank else max(arguments.workers, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
-    tokenizer = load_tokenizer(arguments.tokenizer or DEFAULT_CHECKPOINT)
-    genome = write_genome_codes(arguments.fasta, arguments.output, tokenizer, workers=workers, rank=rank)
+    # the first process of each machine has workers of its own, as many as were launched there, and the others wait
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
+    is_first = not int(os.environ.get("LOCAL_RANK", rank))
+    machine, machines = rank // local, world_size // local
+    genome = write_genome_codes(
+        arguments.fasta,
+        arguments.output,
+        load_tokenizer(arguments.tokenizer or DEFAULT_CHECKPOINT),
+        workers=max(arguments.workers, local) if is_first else 1,
+        rank=machine if is_first else machines,
+        world_size=machines,
+    )
     if rank == 0:
         logger.info("The codes of %s contigs are in %s", f"{len(genome.contigs):,}", arguments.output)
     return genome
