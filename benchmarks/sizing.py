@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/sizing.py
     python benchmarks/sizing.py --stage1-rate 2e6 --tokenize-rate 2e7 --stage2-rate 4e5    # measured on your GPU
 
-Three things are counted or measured here: the FLOPs of a training step and of tokenization at paper size, and how long
-they take on this machine. GPU-hours are FLOPs / (peak x utilization), and peak and utilization are *assumptions*,
-unless the bases a second of one GPU are given, as the training log of a short run gives them.
+Counted or measured here: the FLOPs of a training step and of tokenization at paper size, how long they take on this
+machine, and how long it takes to look codes up in the table of `vqdna-hrq-compact`, which has no FLOPs. GPU-hours are
+FLOPs / (peak x utilization), and peak and utilization are *assumptions*, unless the bases a second of one GPU are
+given, as the training log of a short run gives them.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from measuring import machine
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.utils import logging as transformers_logging
 
+from vqdna_hf import VQDNATokenizer
 from vqdna_hf.analysis.info import codec_info
+from vqdna_hf.checkpoints import checkpoint
 from vqdna_hf.data import GenomeBases, write_corpus
 from vqdna_hf.modeling.configuration_vqdna import VQDNACodecConfig, VQDNAConfig
 from vqdna_hf.modeling.modeling_vqdna import VQDNAForMaskedLM
@@ -77,6 +80,10 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Work], int, int]:
     sequences = torch.randint(4, (4, LENGTH_2))
     _, seconds = cost_of(lambda: codec.encode(sequences), sequences.numel(), options.rounds)
     tokenize = codec_info(config, LENGTH_2)["flops"] / LENGTH_2, seconds
+    compact = VQDNATokenizer.from_pretrained(checkpoint("vqdna-hrq-compact")).codec
+    corpus = torch.randint(4, (2000, LENGTH_2)).numpy().astype(np.uint8)
+    joined, lengths = corpus.reshape(-1), np.full(len(corpus), LENGTH_2)
+    look_up = cost_of(lambda: compact.encode_joined(joined, lengths), len(joined), options.rounds)
     encoder = VQDNAForMaskedLM(VQDNAConfig.from_preset("paper", codec_config=config)).train()
     encoder.set_attn_implementation("eager")  # the only one whose products are counted on every device
     ids = encoder.base_model.encode_nucleotides(torch.randint(4, (1, LENGTH_2)))
@@ -88,8 +95,10 @@ def measure(options: argparse.Namespace) -> tuple[dict[str, Work], int, int]:
 
     stage_2 = cost_of(encoder_step, ids.numel(), options.rounds)
     rates = {"stage 1": options.stage1_rate, "tokenize": options.tokenize_rate, "stage 2": options.stage2_rate}
+    rates["look-up"] = None
     peaks = {"stage 1": options.peak_float32, "tokenize": options.peak_float32, "stage 2": options.peak}
-    costs = {"stage 1": stage_1, "tokenize": tokenize, "stage 2": stage_2}
+    peaks["look-up"] = options.peak_float32
+    costs = {"stage 1": stage_1, "tokenize": tokenize, "stage 2": stage_2, "look-up": look_up}
     works = {name: Work(*costs[name], peaks[name], rates[name]) for name in costs}
     codebooks = sum(size * config.codebook_dim for size in config.codebook_sizes)
     saved = sum(p.numel() for p in codec.parameters()) + 2 * codebooks
@@ -134,12 +143,17 @@ def main() -> None:
         ("stage 1, one pass over the corpus", "stage 1", CORPUS),
         ("stage 1, the 1M steps of Appendix A", "stage 1", float(warm + rest)),
         ("tokenize the corpus once", "tokenize", CORPUS),
+        ("the same, looked up in a table", "look-up", CORPUS),
         ("stage 2, 500k steps", "stage 2", float(BATCH_2 * STEPS_2 * LENGTH_2)),
         ("stage 2, codes computed while training", "tokenize", 2.0 * BATCH_2 * STEPS_2 * LENGTH_2),
+        ("stage 2, codes looked up while training", "look-up", 2.0 * BATCH_2 * STEPS_2 * LENGTH_2),
     ]
     info = machine()
     print(f"Measured on: {info['processor']}, {options.threads} of {info['cores']} cores, torch {info['torch']}")
     for name, work in works.items():
+        if not work.flops:
+            print(f"  {name}: {1 / work.seconds:,.0f} bases a second (measured)")
+            continue
         print(
             f"  {name}: {work.flops / 1e6:.0f} MFLOP a base (counted), {1 / work.seconds:.0f} bases a second, "
             f"{work.flops / work.seconds / 1e9:.1f} GFLOP/s (measured)"
@@ -153,7 +167,9 @@ def main() -> None:
     for text, name, bases in rows:
         hours = gpu_hours(works[name], bases, options.utilization)
         cells = [text, f"{bases / 1e9:.1f} G", f"{bases / CORPUS:.1f}", f"{works[name].flops * bases:.2g}"]
-        cells += [f"{works[name].seconds * bases / 3600:,.0f}", f"{hours:,.0f}", f"{hours / options.gpus / 24:.1f}"]
+        core_hours = works[name].seconds * bases / 3600
+        cells.append(f"{core_hours:,.0f}" if core_hours >= 10 else f"{core_hours:.2g}")
+        cells += [f"{hours:,.0f}", f"{hours / options.gpus / 24:.1f}"] if hours else ["none", "none"]
         print(f"| {' | '.join(cells)} |")
     per_base = stored_bytes()
     print("\n| storage | |\n|---|---|")

@@ -230,6 +230,31 @@ def check_nucleotides(
     return ids
 
 
+def join_nucleotides(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Set sequences end to end, each one checked as by `check_nucleotides`, but all at once where all are sound.
+
+    Args:
+        sequences: at least one, each of integers 0-5, shape `(length,)`.
+
+    Returns:
+        The ids (`np.ndarray` of `uint8`, shape `(bases,)`) and the length of each sequence (`np.ndarray` of `int64`,
+        shape `(sequences,)`).
+
+    Raises:
+        ValueError: as `check_nucleotides`, of "sequence 0", "sequence 1" and so on.
+    """
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    if all(array.ndim == 1 and array.dtype.kind in "iu" for array in arrays):
+        joined = np.concatenate(arrays)
+        sound = not joined.size or (joined.min() >= 0 and joined.max() <= MASK_NUCLEOTIDE_ID)
+    else:
+        sound = False
+    if not sound:
+        arrays = [check_nucleotides(ids, f"sequence {number}") for number, ids in enumerate(sequences)]
+        joined = np.concatenate(arrays)
+    return joined.astype(np.uint8, copy=False), np.array([len(array) for array in arrays], dtype=np.int64)
+
+
 def ids_to_bases(ids: np.ndarray) -> str:
     """Turn nucleotide ids 0-4 into letters; 4 becomes `N`. Example: `[0, 1, 4]` -> `"ACN"`"""
     return _LETTERS[np.asarray(ids, dtype=np.uint8)].tobytes().decode("ascii")

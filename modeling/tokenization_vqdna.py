@@ -43,8 +43,8 @@ from .nucleotides_vqdna import (
     PAD_NUCLEOTIDE_ID,
     SEP_NUCLEOTIDE_ID,
     UNKNOWN_ID,
-    check_nucleotides,
     ids_to_bases,
+    join_nucleotides,
     parse_joined,
     parse_sequence,
 )
@@ -701,10 +701,9 @@ class VQDNATokenizer(PreTrainedTokenizer):
         """
         if not sequences:
             return []
-        sequences = [check_nucleotides(ids, f"sequence {number}") for number, ids in enumerate(sequences)]
-        lengths = np.array([len(ids) for ids in sequences])
-        joined = np.concatenate(sequences, dtype=np.uint8, casting="unsafe")
-        return np.split(self.encode_joined(joined, lengths), np.cumsum(lengths)[:-1])
+        joined, lengths = join_nucleotides(sequences)
+        ids, stops = self.encode_joined(joined, lengths), np.cumsum(lengths)
+        return [ids[start:stop] for start, stop in zip((stops - lengths).tolist(), stops.tolist())]
 
     def encode_joined(self, joined: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Ids, without special tokens, of sequences that stand end to end.
@@ -716,12 +715,10 @@ class VQDNATokenizer(PreTrainedTokenizer):
         Returns:
             `np.ndarray` of `int64`, shape `(bases,)`.
         """
-        options = {}
-        if self.codec.table is None:
-            if self.compile and self._network is None:
-                self._network = compile_network(self.codec)
-            options = {"batch_bases": self.batch_bases, "chunk_length": self.chunk_length}
-            options |= {"precision": self.precision, "network": self._network}
+        if self.compile and self._network is None and self.codec.table is None:
+            self._network = compile_network(self.codec)
+        options = {"batch_bases": self.batch_bases, "chunk_length": self.chunk_length}
+        options |= {"precision": self.precision, "network": self._network}
         ids = self.codec.encode_joined(joined, lengths, **options)
         ids += NUM_SPECIAL_TOKENS
         if (joined >= UNKNOWN_ID).any():

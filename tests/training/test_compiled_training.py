@@ -182,6 +182,12 @@ def test_a_model_made_before_gets_the_table_of_its_tokenizer(places, tmp_path, n
 # fine-tuning
 
 
+def test_a_tokenizer_saved_before_gets_the_table_of_the_model(places, tmp_path, no_network):
+    pretrain(arguments(places, tmp_path, tokenizer="plain", model=str(places["compiled model"]), max_steps=1))
+    assert VQDNATokenizer.from_pretrained(tmp_path).codec.table is not None
+    assert VQDNAForMaskedLM.from_pretrained(tmp_path).codec.table is not None
+
+
 def tuned(places, task_dir, output: Path, **changes) -> dict:
     changes = {"learning_rate": 1e-2, "cache_dir": str(output / "cache"), **changes}
     return finetune(finetune_arguments(task_dir, places["compiled model"], output, **changes))

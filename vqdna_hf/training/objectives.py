@@ -123,8 +123,11 @@ class CodeObjective(Objective):
             model = VQDNAForMaskedLM.from_pretrained(resolve_checkpoint(arguments.model))
             model.check_tokenizer(self.tokenizer)
             check_finite(model, arguments.model)
-            if model.codec.table is None:  # it was made before the vocabulary was compiled
-                model.codec.table = self.tokenizer.codec.table
+            # one of them may have been saved before the vocabulary was compiled
+            codecs = (model.codec, self.tokenizer.codec)
+            for codec, other in (codecs, codecs[::-1]):
+                if codec.table is None:
+                    codec.table = other.table
             return model
         if arguments.lora:
             raise ValueError("--lora adapts a pre-trained model: name it with --model.")
