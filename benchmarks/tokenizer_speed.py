@@ -2,6 +2,8 @@
 
     VQDNA_DATA=/path/to/data python benchmarks/tokenizer_speed.py
 
+The last rows are of a compiled vocabulary, whose codes are looked up, beside the same BPE with the same arguments.
+
 One thread; everything takes turns in one process, and the time is the process's own, so that other work on the
 machine counts little. Weights are random: the time does not depend on them. FLOPs are those of the encoder's products
 (without the search of the nearest code, which is timed apart, and without norms and activations). Without VQDNA_DATA
@@ -15,11 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from measuring import Figure, add_arguments, has_bf16_instructions, matmul_of, median_seconds, report
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.analysis.info import codec_info
+from vqdna_hf.checkpoints import checkpoint
 from vqdna_hf.modeling.encoding_vqdna import PackedEncoder, pack_pieces
 from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
 from vqdna_hf.modeling.quantization_vqdna import nearest_codes
@@ -149,6 +153,43 @@ def speed_figures(options) -> list[Figure]:
     ]
 
 
+def table_figures(options) -> list[Figure]:
+    """Bases per second of `vqdna-hrq-compact`, whose codes are looked up, beside BPE on the same strings."""
+    strings, source = gue_strings(options.strings)
+    bases = sum(map(len, strings))
+    tokenizer, (other, name) = VQDNATokenizer.from_pretrained(checkpoint("vqdna-hrq-compact")), bpe(strings)
+    if other.pad_token is None:
+        other.pad_token = "[PAD]"
+    arrays = [bases_to_ids(string) for string in strings]
+    long = [np.concatenate(arrays * max(1, 2_000_000 // bases))]
+    padded = {"return_tensors": "np", "padding": True}
+    seconds = median_seconds(
+        {
+            "bpe": lambda: other(strings),
+            "bpe, padded": lambda: other(strings, **padded),
+            "arrays": lambda: tokenizer.encode_nucleotides(arrays),
+            "long": lambda: tokenizer.encode_nucleotides(long),
+            "lists": lambda: tokenizer(strings),
+            "padded": lambda: tokenizer(strings, **padded),
+        },
+        rounds=max(options.rounds, 9),
+        clock=time.process_time,
+    )
+    speed = {what: bases / value / 1e6 for what, value in seconds.items()}
+    speed["long"] = len(long[0]) / seconds["long"] / 1e6
+
+    def figure(what: str, own: str, theirs: str, bar: str) -> Figure:
+        detail = f"{speed[own]:.1f} and {speed[theirs]:.2f} Mb/s, {source} strings"
+        return Figure(f"`vqdna-hrq-compact`: {what} / {name}", speed[own] / speed[theirs], bar, detail)
+
+    return [
+        figure("`encode_nucleotides(arrays)`", "arrays", "bpe", ">= 15"),
+        figure("`encode_nucleotides` of one array of 2 Mb", "long", "bpe", ""),
+        figure("`tokenizer(strings)`, Python lists", "lists", "bpe", ">= 2"),
+        figure('`tokenizer(strings, return_tensors="np", padding=True)`', "padded", "bpe, padded", ">= 4"),
+    ]
+
+
 def profile_note(options) -> str:
     """Where the time of a call goes, by PyTorch's profiler: why the ratios above are what they are."""
     strings, tokenizer = gue_strings(options.strings)[0], make_tokenizer("small")
@@ -202,7 +243,7 @@ def main():
     figures = []
     for preset in options.presets:
         figures += flop_figures(preset, options, variants, bars if preset == "paper-vq" else {})
-    figures += [*speed_figures(options), padding_figure()]
+    figures += [*speed_figures(options), padding_figure(), *table_figures(options)]
     notes = [profile_note(options)]
     if "bfloat16" not in variants:
         notes.append("This processor has no 16-bit products, so that bfloat16 is not measured.")

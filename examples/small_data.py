@@ -31,7 +31,7 @@ training = ["--max-steps", str(steps), "--warmup-steps", str(steps // 4), "--bat
 training += ["--eval-steps", str(steps), "--save-steps", str(steps), "--eval-windows", "64"]
 tokenizer, corpus, model = (str(directory / name) for name in ("tokenizer", "corpus", "model"))
 windows = ["--warmup-length", "48", "--length", "96", "--learning-rate", "2e-3"]
-run("train-tokenizer", *genome, "--output", tokenizer, *windows, *training)
+run("train-tokenizer", *genome, "--preset", "small", "--output", tokenizer, *windows, *training)
 run("tokenize", *genome, "--output", corpus, "--window", "96")
 inputs = ["--corpus", corpus, "--tokenizer", tokenizer, "--preset", "tiny", "--neighbour-steps", "0"]
 run("pretrain", *inputs, "--output", model, "--learning-rate", "3e-3", *training)

@@ -65,7 +65,7 @@ def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0
-    assert "--output" in capsys.readouterr().out or command in ("info", "publish", "tasks")
+    assert "--output" in capsys.readouterr().out or command in ("compile-tokenizer", "info", "publish", "tasks")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_truncated_tokenizer_weights_are_refused(tmp_path, capsys, genome_fasta,
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--preset", "huge"], "--preset huge: must be one of paper-vq, paper-hrq, small, tiny"),
+        (["--preset", "huge"], "--preset huge: must be one of paper-vq, paper-hrq, compact, "),
         (["--quantizer", "vq"], "quantizer='vq' has 1 codebook, but codebook_sizes=[8, 16] lists 2"),
         (["--mask-ratio", "1.5"], "--mask-ratio 1.5: must be at least 0 and less than 1"),
         (["--eval-contigs", "chrX"], "no contig 'chrX'"),

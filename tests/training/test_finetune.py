@@ -17,7 +17,6 @@ from vqdna_hf.baselines.linear_probe import LinearProbe
 from vqdna_hf.checkpoints.loading import load_tokenizer
 from vqdna_hf.cli import main
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases, reverse_complement
-from vqdna_hf.modeling.tokenization_vqdna import VOCAB_FILES_NAMES
 from vqdna_hf.tasks import load_task_files
 from vqdna_hf.training.finetune import finetune
 from vqdna_hf.training.task_rows import TaskCollator, TaskRows
@@ -357,7 +356,7 @@ def test_a_finished_run_is_not_overwritten(tmp_path, task_dir, model_dir):
 
 def test_a_model_beside_a_foreign_tokenizer_is_refused(tmp_path, task_dir, model_dir, other_tokenizer_dir):
     shutil.copytree(model_dir, tmp_path / "mixed")
-    for name in (*VOCAB_FILES_NAMES.values(), "tokenizer_config.json"):
+    for name in ("codec.safetensors", "codec_config.json", "tokenizer_config.json"):
         shutil.copy(other_tokenizer_dir / name, tmp_path / "mixed" / name)
     with pytest.raises(ValueError) as caught:
         finetune(finetune_arguments(task_dir, tmp_path / "mixed", tmp_path / "out"))
