@@ -6,7 +6,8 @@
 
 A row is a piece of a contig: `piece_length` bases, or fewer at its end. Bases are stored beside the codes, because
 codes do not tell which bases were unknown, and because they serve any vocabulary. Codes are those of the whole contig,
-whatever the pieces; each level is a column of the smallest unsigned integers that hold it.
+whatever the pieces; each level is a column of the smallest unsigned integers that hold it, as bytes (see
+`genome_shards`; codes of version 1 have lists).
 
 All coordinates are 0-based and half-open.
 """
@@ -27,11 +28,13 @@ from vqdna_hf.modeling.tokenization_vqdna import CodeVocabulary
 
 from ..runs.files import check_fields, read_json
 from .genome_bases import similar_contigs
-from .shards import check_records, complaint, known_record, open_shard, shard_path
+from .genome_shards import piece_rows, read_column, stored_types
+from .shards import RECORDS, check_records, complaint, known_record, open_shard, shard_path
 
 
 MANIFEST = "genome.json"
-VERSION = 1
+# what is written, and what is read
+VERSION, VERSIONS = 2, (1, 2)
 # the name of all shards in the manifest's records
 SPLIT = "genome"
 
@@ -94,7 +97,7 @@ class GenomeCodes:
 
     def __init__(self, directory: Path, manifest: dict):
         self.directory, self.manifest = Path(directory), manifest
-        self._vocabulary = CodeVocabulary(manifest["codebook_sizes"])
+        self._vocabulary, self._types = CodeVocabulary(self.codebook_sizes), stored_types(self.codebook_sizes)
         lengths = np.array(list(self.contigs.values()), dtype=np.int64)
         pieces = -(-lengths // manifest["piece_length"])
         self._first_rows = dict(zip(self.contigs, (np.cumsum(pieces) - pieces).tolist()))
@@ -111,9 +114,10 @@ class GenomeCodes:
         """
         directory = Path(directory)
         manifest = genome_manifest(directory)
-        if manifest.get("version") != VERSION:
+        if manifest.get("version") not in VERSIONS:
             raise GenomeCodesError(
-                f"{directory} holds genome codes of version {manifest.get('version')}, but {VERSION} is needed."
+                f"{directory} holds genome codes of version {manifest.get('version')}, but "
+                f"{' or '.join(map(str, VERSIONS))} is needed. Upgrade with `pip install -U vqdna-hf`."
             )
         if not manifest.get("complete"):
             raise GenomeCodesError(
@@ -227,7 +231,17 @@ class GenomeCodes:
         """
         self.verify()
         files = [str(shard_path(self.directory, number)) for number in range(len(self.manifest["shards"]))]
-        return datasets.load_dataset("parquet", data_files={"genome": files}, split="genome")
+        if self.manifest["version"] == 1:
+            return datasets.load_dataset("parquet", data_files={"genome": files}, split="genome")
+        whole = {"contig": datasets.Value("string"), "start": datasets.Value("int64"), "end": datasets.Value("int64")}
+        lists = {name: datasets.List(datasets.Value(str(kind))) for name, kind in self._types.items()}
+        digests = [record["sha256"] for record in self.manifest[RECORDS][SPLIT]]
+        return datasets.Dataset.from_generator(
+            piece_rows,
+            features=datasets.Features(whole | lists),
+            gen_kwargs={"paths": tuple(files), "sizes": tuple(self.codebook_sizes), "digests": tuple(digests)},
+            writer_batch_size=16,  # pieces are long
+        )
 
     def _interval(self, contig: str, start: int, end: int | None) -> tuple[int, int]:
         if contig not in self.contigs:
@@ -255,7 +269,7 @@ class GenomeCodes:
         row = self._first_rows[contig]
         for table in self._tables(columns, row + first, row + last + 1):
             for values, column in zip(parts, columns):
-                values.append(table[column].combine_chunks().flatten().to_numpy())
+                values.append(read_column(table[column], self._types[column]))
         return [np.concatenate(values)[start - first * length : end - first * length] for values in parts]
 
     def _tables(self, columns: list[str], first: int, end: int) -> Iterator:

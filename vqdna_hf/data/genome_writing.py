@@ -24,7 +24,16 @@ from ..version import __version__
 from .code_workers import CodeWorkers
 from .contig_pieces import Piece, measure_contigs, pieces_of, stream_contigs
 from .fasta import FastaError, check_fasta_files
-from .genome_codes import MANIFEST, SPLIT, VERSION, GenomeCodes, GenomeCodesError, check_manifest, genome_manifest
+from .genome_codes import (
+    MANIFEST,
+    SPLIT,
+    VERSION,
+    VERSIONS,
+    GenomeCodes,
+    GenomeCodesError,
+    check_manifest,
+    genome_manifest,
+)
 from .genome_shards import Shard, encode_pieces, encode_shard, write_shard
 from .manifests import begun_manifest, wait_until
 from .shards import RECORDS, is_whole, known_record, shard_identity, shard_path, shard_record
@@ -32,8 +41,8 @@ from .shards import RECORDS, is_whole, known_record, shard_identity, shard_path,
 
 logger = logging.getLogger(__name__)
 
-# lists of a row group have 32-bit offsets, and it holds up to two pieces' bases
-_MOST_PIECE_BASES = 2**30
+# columns of a row group have 32-bit offsets, and it holds up to two pieces' bases, in up to 32 bits a code
+_MOST_PIECE_BASES = 2**28
 # what must be the same for two runs to write the same shards
 _SETTINGS = ("version", "fingerprint", "codebook_sizes", "halo", "piece_length", "shard_pieces", "inputs")
 
@@ -85,7 +94,7 @@ def write_genome_codes(
             f"vocabulary) to {_MOST_PIECE_BASES} bases, one or more in a file, are needed."
         )
     manifest = {
-        "version": VERSION,
+        "version": _begun_version(output),
         "complete": False,
         "fingerprint": tokenizer.vocabulary_fingerprint,
         "codebook_sizes": list(codec.config.codebook_sizes),
@@ -153,6 +162,12 @@ def _describe(path: Path) -> dict:
             "bytes": path.stat().st_size,
             "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
         }
+
+
+def _begun_version(output: Path) -> int:
+    """The version in which codes are written: that in which they were begun, so that all shards are alike."""
+    found = genome_manifest(output).get("version") if (output / MANIFEST).is_file() else VERSION
+    return found if found in VERSIONS else VERSION
 
 
 def _begun(output: Path, manifest: dict) -> dict | None:
@@ -233,7 +248,7 @@ def _shards(output: Path, manifest: dict, shares: list[bool], groups: Iterator) 
     for number in (number for number, wanted in enumerate(shares) if wanted):
         own = itertools.islice(groups, manifest["shards"][number]["row_groups"])
         identity = shard_identity(manifest, _SETTINGS, SPLIT, number)
-        yield Shard(shard_path(output, number), identity, manifest["codebook_sizes"], own)
+        yield Shard(shard_path(output, number), manifest["version"], identity, manifest["codebook_sizes"], own)
 
 
 def _tasks(paths: list[Path], manifest: dict, shares: list[bool]) -> Iterator[list[Piece]]:
