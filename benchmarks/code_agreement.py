@@ -4,10 +4,14 @@
 
 A code that differs is a near-tie where the distances of its two nearest code vectors lie within 1e-5 (|z|^2 + |e|^2)
 of each other, on its level or on one before. Without `--tokenizer` weights are random, and without VQDNA_DATA bases.
+
+The last rows are of `vqdna-hrq-compact`, whose codes stand in a table: no near-tie is left out there.
 """
 
 import argparse
+import copy
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,9 @@ import torch
 from measuring import Figure, add_arguments, report
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
-from vqdna_hf.modeling.nucleotides_vqdna import bases_to_ids
+from vqdna_hf.checkpoints import checkpoint
+from vqdna_hf.modeling.compiled_vqdna import ExactNetwork, verify_table
+from vqdna_hf.modeling.nucleotides_vqdna import MASK_NUCLEOTIDE_ID, UNKNOWN_ID, bases_to_ids
 from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
@@ -136,6 +142,62 @@ def decoded_share(codec: VQDNACodecModel, codes: list[np.ndarray], sequences: li
     return np.concatenate(right).mean()
 
 
+def holed(contig: np.ndarray, bases: int) -> np.ndarray:
+    """`bases` bases of a contig, over and over, a tenth of them unknown or masked, one by one and in runs."""
+    rng = np.random.default_rng(0)
+    ids = np.resize(contig, bases).copy()
+    for kind in (UNKNOWN_ID, MASK_NUCLEOTIDE_ID):
+        ids[rng.random(bases) < 0.03] = kind
+        for start in rng.integers(0, bases - 200, bases // 10_000):
+            ids[start : start + rng.integers(1, 200)] = kind
+    return ids
+
+
+def table_figures(strings: list[np.ndarray], contig: np.ndarray, options) -> list[Figure]:
+    """Codes of a table, however they are looked up, and those of its network in float64."""
+    codec = VQDNATokenizer.from_pretrained(checkpoint("vqdna-hrq-compact")).codec
+    network, table, long = ExactNetwork(codec), codec.table, holed(contig, 1_000_000)
+    sequences = [*strings, *(long[start : start + 1 + start % 40] for start in range(0, 4_000, 41))]
+    joined, lengths = np.concatenate(sequences), np.array(list(map(len, sequences)))
+    wanted = codec.encode_joined(joined, lengths)
+    rows = np.full((len(sequences), lengths.max() + 3), 8)
+    for row, ids in zip(rows, sequences):
+        row[2 : 2 + len(ids)] = ids
+    batch = codec.encode_products(torch.from_numpy(rows)).numpy()[rows < 6]
+    torch.set_num_threads(options.threads + 1)
+    threads = codec.encode_joined(joined, lengths)
+    torch.set_num_threads(options.threads)
+    half = VQDNATokenizer(codec=codec, precision="bfloat16", batch_bases=700, chunk_length=500)
+    ids = np.concatenate(half.encode_nucleotides(sequences))
+    with tempfile.TemporaryDirectory() as folder:
+        codec.save_pretrained(folder)
+        loaded = VQDNACodecModel.from_pretrained(folder).encode_joined(joined, lengths)
+    compiled_again = copy.deepcopy(codec).compile_vocabulary(verify=False).codes
+    of_long = codec.encode_joined(long, np.array([len(long)]))
+
+    def figure(name: str, differ: int, detail: str) -> Figure:
+        return Figure(f"`vqdna-hrq-compact`: codes that differ: {name}", differ, "= 0", detail)
+
+    def differ(found: np.ndarray) -> int:
+        return int((found != wanted).sum())
+
+    known, short = joined < UNKNOWN_ID, f"{len(joined):,} bases in {len(sequences):,} sequences of 1 base and more"
+    return [
+        figure("table and network, every window", verify_table(table, network), f"{len(table.codes):,} windows"),
+        figure(
+            "table and network, long DNA with holes",
+            int((network.products([long])[0] != of_long).sum()),
+            f"{len(long):,} bases, {(long >= UNKNOWN_ID).mean():.0%} unknown or masked",
+        ),
+        figure("table and network, short sequences", differ(np.concatenate(network.products(sequences))), short),
+        figure("a padded batch", differ(batch), short),
+        figure("another number of threads", differ(threads), short),
+        figure("`bfloat16`, other batches and pieces", int((ids - 5 != wanted)[known].sum()), short),
+        figure("saved and loaded", differ(loaded), short),
+        figure("compiled again", int((compiled_again != table.codes).sum()), "all windows"),
+    ]
+
+
 def main():
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,6 +216,7 @@ def main():
     ties = [near_ties(codec, ids) for ids in everything]
     figures = layout_figures(codec, everything, wanted, ties, options)
     figures.append(bfloat16_figure(wanted, half, ">= 99%" if options.tokenizer else ""))
+    figures += table_figures(strings, contig, options)
     count, positions = sum(int(t.sum()) for t in ties), sum(map(len, wanted))
     decoded = [decoded_share(codec, codes, everything) for codes in (wanted, half)]
     notes = [

@@ -236,10 +236,12 @@ class VQDNAPooling(nn.Module):
 
 def _mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The mean over the positions where the mask is true; `(b, h)`."""
-    # subtle: split, not sliced: the gradient of every slice would be as long as the whole
-    pieces = zip(hidden_states.split(POOLING_PIECE, dim=1), mask.unsqueeze(-1).split(POOLING_PIECE, dim=1))
+    # subtle: split, not sliced: the gradient of every slice would be as long as the whole. And not as booleans, which
+    # a graph in ONNX does not split everywhere
+    inside = mask.unsqueeze(-1).to(hidden_states.dtype)
+    pieces = zip(hidden_states.split(POOLING_PIECE, dim=1), inside.split(POOLING_PIECE, dim=1))
     wide = torch.promote_types(hidden_states.dtype, torch.float32)  # bfloat16 cannot count to a thousand
-    total = sum((states * inside).sum(dim=1, dtype=wide) for states, inside in pieces)
+    total = sum((states * kept).sum(dim=1, dtype=wide) for states, kept in pieces)
     return (total / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(hidden_states.dtype)
 
 
