@@ -85,25 +85,8 @@ def write_genome_codes(
         ChildProcessError: a worker died.
     """
     paths, output = check_fasta_files(paths), Path(output)
-    codec = tokenizer.codec
     workers = CodeWorkers.of(tokenizer, workers)
-    least = max(1, codec.config.halo)
-    if not least <= piece_length <= _MOST_PIECE_BASES or shard_pieces < 1:
-        raise ValueError(
-            f"piece_length is {piece_length} and shard_pieces {shard_pieces}, but pieces of {least} (the halo of this "
-            f"vocabulary) to {_MOST_PIECE_BASES} bases, one or more in a file, are needed."
-        )
-    manifest = {
-        "version": _begun_version(output),
-        "complete": False,
-        "fingerprint": tokenizer.vocabulary_fingerprint,
-        "codebook_sizes": list(codec.config.codebook_sizes),
-        "halo": codec.config.halo,
-        "piece_length": piece_length,
-        "shard_pieces": shard_pieces,
-        "inputs": [_describe(path) for path in paths],
-        "versions": {"vqdna-hf": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
-    }
+    manifest = _new_manifest(paths, output, tokenizer, piece_length, shard_pieces)
     if rank:
         wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
@@ -142,6 +125,32 @@ def write_genome_codes(
     manifest[RECORDS] = {SPLIT: [shard_record(shard_path(output, n)) for n in range(len(manifest["shards"]))]}
     write_json(output / MANIFEST, manifest | {"complete": True})
     return GenomeCodes.load(output)
+
+
+def _new_manifest(paths: list[Path], output: Path, tokenizer, piece_length: int, shard_pieces: int) -> dict:
+    """What the manifest says before anything is written.
+
+    Raises:
+        ValueError: a size out of range.
+    """
+    config = tokenizer.codec.config
+    least = max(1, config.halo)
+    if not least <= piece_length <= _MOST_PIECE_BASES or shard_pieces < 1:
+        raise ValueError(
+            f"piece_length is {piece_length} and shard_pieces {shard_pieces}, but pieces of {least} (the halo of this "
+            f"vocabulary) to {_MOST_PIECE_BASES} bases, one or more in a file, are needed."
+        )
+    return {
+        "version": _begun_version(output),
+        "complete": False,
+        "fingerprint": tokenizer.vocabulary_fingerprint,
+        "codebook_sizes": list(config.codebook_sizes),
+        "halo": config.halo,
+        "piece_length": piece_length,
+        "shard_pieces": shard_pieces,
+        "inputs": [_describe(path) for path in paths],
+        "versions": {"vqdna-hf": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
+    }
 
 
 def _is_there(output: Path) -> bool:
