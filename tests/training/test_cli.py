@@ -203,7 +203,7 @@ def test_the_one_hot_tokenizer_s_codes_are_the_bases(tmp_path):
 
 
 def test_info_counts_what_a_directory_holds(capsys, model_dir, tokenizer_dir):
-    assert main(["info", "--model", str(model_dir), "--length", "64"]) == 0
+    assert main(["info", str(model_dir), "--length", "64"]) == 0
     text = capsys.readouterr().out
     assert "parameters" in text and "tokenizer" in text and "encoder" in text
     whole, alone = (info(InfoArguments(model=str(path), length=64)) for path in (model_dir, tokenizer_dir))

@@ -80,6 +80,8 @@ def test_what_cannot_be_compiled_is_refused(tokenizer_dir, tmp_path):
     assert not (tokenizer_dir / TABLE_FILE).exists()
     with pytest.raises(ValueError, match="holds no VQDNA tokenizer"):
         compiled(tmp_path)
+    with pytest.raises(ValueError, match="vqdna-hrq-compact comes with the package"):
+        compiled("vqdna-hrq-compact")
 
 
 def test_narrow_vocabularies_are_compiled_as_they_are_learned(genome_fasta, tmp_path, monkeypatch, narrow_dir):

@@ -56,6 +56,8 @@ class BenchmarkArguments(Arguments):
 class InfoArguments(Arguments):
     """Parameters and FLOPs of the presets, or of one directory."""
 
+    POSITIONAL = ("model",)
+
     model: str | None = option(
         None, "tokenizer or model directory, or a checkpoint of the package; the presets otherwise"
     )

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from ..arguments.training import CompileTokenizerArguments
+from ..checkpoints import list_checkpoints
 from ..modeling.compiled_vqdna import TABLE_FILE, refuse_wide, save_table
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.repository_vqdna import COMPILED_FORMAT_VERSION
@@ -27,12 +28,17 @@ def compile_tokenizer(arguments: CompileTokenizerArguments) -> dict:
         `receptive_field`, `letters`, `codes`, `bytes`, `digest` of the table and the `seconds` it took.
 
     Raises:
-        ValueError: the directory holds no tokenizer, or one whose windows are too many: says how many, and what
+        ValueError: a checkpoint of the package is named; the directory holds no tokenizer, or one whose windows are too many: says how many, and what
             narrows them.
     """
     directory, started = Path(arguments.directory), time.time()
     check_model_files(directory)
     weights, config_file = (directory / VOCAB_FILES_NAMES[name] for name in ("codec_file", "codec_config_file"))
+    if not directory.is_dir() and arguments.directory in list_checkpoints():
+        raise ValueError(
+            f"{directory} comes with the package, where nothing is written. Those that can be compiled are "
+            "(`vqdna info` says what R is)."
+        )
     if not config_file.is_file():
         raise ValueError(
             f"{directory} holds no VQDNA tokenizer (no {config_file.name}): give the directory that "
