@@ -28,8 +28,8 @@ def compile_tokenizer(arguments: CompileTokenizerArguments) -> dict:
         `receptive_field`, `letters`, `codes`, `bytes`, `digest` of the table and the `seconds` it took.
 
     Raises:
-        ValueError: a checkpoint of the package is named; the directory holds no tokenizer, or one whose windows are too many: says how many, and what
-            narrows them.
+        ValueError: a checkpoint of the package is named; the directory holds no tokenizer, or one whose windows are
+            too many: says how many, and what narrows them.
     """
     directory, started = Path(arguments.directory), time.time()
     check_model_files(directory)
