@@ -546,7 +546,8 @@ def missing_table(place) -> str:
     """What to say where a compiled vocabulary lacks its table."""
     return (
         f"{place} holds a compiled vocabulary, but the file {TABLE_FILE} was not found there: copy or download the "
-        "whole directory, or make the table again with `vqdna compile-tokenizer`."
+        "whole directory; or make the table again with `vqdna compile-tokenizer`, where a tokenizer lies (beside a "
+        'model alone, write `"compiled": false` in its config.json, load it, and call `compile_vocabulary`).'
     )
 
 

@@ -667,7 +667,11 @@ class VQDNACodecModel(VQDNACodecPreTrainedModel):
             tensors = [value.full_tensor() if hasattr(value, "full_tensor") else value for value in tensors]
         values = torch.cat([value.flatten() for value in tensors])
         bits = F.pad(values, (0, -len(values) % 2)).view(torch.int64)
-        return int((bits * _odd_numbers(len(bits), bits.device)).sum())
+        numbers = _odd_numbers(len(bits), bits.device)
+        # subtle: mixed before they are summed, or signs of two weights that change together could cancel
+        bits = bits * numbers
+        bits = bits ^ ((bits >> 32) & 0xFFFFFFFF)
+        return int((bits * numbers).sum())
 
     def _look_up(self, table: CodeTable, nucleotide_ids: torch.Tensor, mask: torch.BoolTensor) -> torch.LongTensor:
         """Product codes of a batch, `(b, l)`; 0 outside the sequences."""

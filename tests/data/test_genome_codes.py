@@ -1,5 +1,6 @@
 """Codes of genomes on disk: they are those of whole contigs, any interval comes back, and a stopped run continues."""
 
+import copy
 import gzip
 import json
 import os
@@ -15,7 +16,10 @@ import torch
 
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.data import FastaError, GenomeBases, GenomeCodes, GenomeCodesError, genome_writing, write_genome_codes
+from vqdna_hf.data.genome_shards import _levels
+from vqdna_hf.data.shards import shard_path
 from vqdna_hf.modeling.nucleotides_vqdna import ids_to_bases
+from vqdna_hf.modeling.quantization_vqdna import level_codes
 
 
 # around a piece of 40 bases, and around the halo of 8
@@ -273,6 +277,40 @@ def test_a_machine_s_share_is_resumed_by_any_number(fasta, tmp_path, tokenizer):
 
 
 @pytest.mark.slow
+def test_what_was_finished_by_several_is_repaired_by_the_first(fasta, tmp_path, tokenizer, monkeypatch):
+    """Others may write other bytes, of another version of the library, for which the first would wait forever."""
+    write(fasta, tmp_path / "out", tokenizer)
+    lost = shard_path(tmp_path / "out", 1)
+    lost.unlink()
+
+    def never(finished):
+        raise AssertionError("waits for another process")
+
+    monkeypatch.setattr(genome_writing, "wait_until", never)
+    write(fasta, tmp_path / "out", tokenizer, rank=0, world_size=2)
+    assert lost.is_file()
+
+
+def test_codes_of_the_network_and_of_its_table_are_not_mixed(fasta, tmp_path, compiled):
+    network = copy.deepcopy(compiled)
+    network.codec.table = None
+    write(fasta, tmp_path / "out", network)
+    shard_path(tmp_path / "out", 1).unlink()
+    with pytest.raises(GenomeCodesError, match="table: its default then"):
+        write(fasta, tmp_path / "out", compiled)
+    write(fasta, tmp_path / "table", compiled)
+    with pytest.raises(GenomeCodesError, match="table: .* its default now"):
+        write(fasta, tmp_path / "table", network)
+
+
+@pytest.mark.parametrize("sizes", [[1, 256], [256], [2, 128, 256]])
+def test_levels_of_any_size_come_apart(sizes):
+    products = np.arange(np.prod(sizes))
+    expected = level_codes(products, sizes)
+    for number, level in enumerate(_levels(products, sizes)):
+        assert (level == expected[:, number]).all()
+
+
 def test_workers_write_whole_shards_of_looked_up_codes(fasta, tmp_path, compiled):
     write(fasta, tmp_path / "one", compiled)
     write(fasta, tmp_path / "out", compiled, workers=2)

@@ -208,8 +208,12 @@ def step_that_moves_codes_alone(codec):
     codec.eval()
 
 
+def turn_two_signs(codec: VQDNACodecModel):
+    codec.encoder.stem_projection.weight.data[0, [1, 3]] *= -1
+
+
 CHANGES = [nudge, merge_through_data, load_other, assign_other, move_a_code, replace_a_layer, step_of_training]
-CHANGES += [step_that_moves_codes_alone]
+CHANGES += [step_that_moves_codes_alone, turn_two_signs]
 
 
 @pytest.mark.parametrize("change", CHANGES)

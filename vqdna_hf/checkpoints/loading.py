@@ -68,6 +68,20 @@ def with_codes(tokenizer: VQDNATokenizer) -> VQDNATokenizer:
     return remade(tokenizer, return_nucleotide_ids=False) if tokenizer.return_nucleotide_ids else tokenizer
 
 
+def share_table(model, tokenizer: VQDNATokenizer):
+    """Let a model and its tokenizer both have the table of their vocabulary, where one of them has it.
+
+    The other may have been saved before the vocabulary was compiled, and would make its codes by the network.
+
+    Args:
+        model: has a `codec` of the tokenizer's vocabulary.
+    """
+    codecs = (model.codec, tokenizer.codec)
+    for codec, other in (codecs, codecs[::-1]):
+        if codec.table is None:
+            codec.table = other.table
+
+
 def remade(tokenizer: VQDNATokenizer, **changes) -> VQDNATokenizer:
     """A tokenizer like another one: its codec, its largest length, its sides and its sizes, but for `changes`."""
     kept = ("codec", "batch_bases", "chunk_length", "model_max_length", "padding_side", "truncation_side")

@@ -20,7 +20,7 @@ from ..runs.files import replacing, write_json
 from .code_workers import CodeWorkers
 from .corpus import MANIFEST, VERSION, Corpus, CorpusError, check_corpus_manifest, corpus_shards, read_corpus_manifest
 from .genome_bases import GenomeBases
-from .manifests import begun_manifest, wait_until
+from .manifests import TABLE, begun_manifest, table_settings, wait_until
 from .shards import (
     PARQUET_OPTIONS,
     RECORDS,
@@ -108,6 +108,7 @@ def write_corpus(
         "shard_windows": shard_windows,
         "with_codes": with_codes,
         "fingerprint": fingerprint,
+        **(table_settings(tokenizer) if with_codes else {}),
         "inputs": genome_train.inputs if inputs is None else inputs,
         "held_out": list(genome_eval.names) if genome_eval is not None else [],
         "checksums": {split: _checksum(genome) for split, genome in genomes.items()},
@@ -199,7 +200,7 @@ def _checksum(genome: GenomeBases) -> int:
 def _begin(output: Path, manifest: dict) -> dict:
     """Make the directory, or check that it holds a run with the same settings; returns the manifest that is there."""
     path, advice = output / MANIFEST, "Give the corpus a directory of its own."
-    found = begun_manifest(path, manifest, _SETTINGS, read_corpus_manifest, CorpusError, "a corpus", advice)
+    found = begun_manifest(path, manifest, (*_SETTINGS, TABLE), read_corpus_manifest, CorpusError, "a corpus", advice)
     if found is None:
         output.mkdir(parents=True, exist_ok=True)
         found = manifest | {RECORDS: {}}

@@ -54,7 +54,7 @@ def encode_pieces(tokenizer, pieces: list[Piece]) -> list[np.ndarray]:
 def _levels(products: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
     """As `level_codes`, one array a level, in the smallest integers that hold it."""
     # narrow integers are divided many at a time, and a remainder takes longer than what gives it here
-    kind = np.min_scalar_type(math.prod(sizes) - 1).type
+    kind = np.min_scalar_type(math.prod(sizes)).type
     levels, products = [], products.astype(kind)
     for size in sizes[:0:-1]:
         above = products // kind(size)

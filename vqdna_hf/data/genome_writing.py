@@ -35,7 +35,7 @@ from .genome_codes import (
     genome_manifest,
 )
 from .genome_shards import Shard, encode_pieces, encode_shard, write_shard
-from .manifests import begun_manifest, wait_until
+from .manifests import TABLE, begun_manifest, table_settings, wait_until
 from .shards import RECORDS, is_whole, known_record, shard_identity, shard_path, shard_record
 
 
@@ -90,6 +90,9 @@ def write_genome_codes(
     if rank:
         wait_until((output / MANIFEST).exists)
     begun = _begun(output, manifest)
+    # what was finished is repaired by one: its records are those of whoever wrote it, byte for byte
+    if begun and begun.get(RECORDS):
+        rank, world_size = (0, 1) if not rank else (1, 1)
     if rank >= world_size:
         wait_until(lambda: _is_there(output))
         return GenomeCodes.load(output)
@@ -144,6 +147,7 @@ def _new_manifest(paths: list[Path], output: Path, tokenizer, piece_length: int,
         "version": _begun_version(output),
         "complete": False,
         "fingerprint": tokenizer.vocabulary_fingerprint,
+        **table_settings(tokenizer),
         "codebook_sizes": list(config.codebook_sizes),
         "halo": config.halo,
         "piece_length": piece_length,
@@ -183,7 +187,7 @@ def _begun(output: Path, manifest: dict) -> dict | None:
     """The manifest of what was begun in a directory, if anything was, with the same settings."""
     advice = "Give the genome's codes a directory of their own."
     found = begun_manifest(
-        output / MANIFEST, manifest, _SETTINGS, lambda path: genome_manifest(path.parent), GenomeCodesError,
+        output / MANIFEST, manifest, (*_SETTINGS, TABLE), lambda path: genome_manifest(path.parent), GenomeCodesError,
         "genome codes", advice,
     )  # fmt: skip
     if found is None:

@@ -13,6 +13,19 @@ from ..runs.files import check_output, holds_files
 from ..runs.records import different_settings
 
 
+# the setting that says by which table codes were made; there is none of codes that a network in float32 made
+TABLE = "table"
+
+
+def table_settings(tokenizer) -> dict[str, str]:
+    """What a run that stores codes has to remember of how they are made, beside the vocabulary's fingerprint.
+
+    Codes of a table and of the network before it was compiled may differ at near-ties: a run must not hold both.
+    """
+    table = getattr(getattr(tokenizer, "codec", None), "table", None)
+    return {} if table is None else {TABLE: table.digest}
+
+
 def holds_manifest(directory: Path, name: str, error: type[ValueError], advice: str) -> bool:
     """Whether the manifest `name` is in a directory. If not, a run may begin there: it is not there yet, or empty.
 

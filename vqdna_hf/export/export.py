@@ -42,7 +42,7 @@ from transformers import AutoConfig
 
 from ..arguments.publishing import ExportArguments
 from ..checkpoints import resolve_with_output
-from ..checkpoints.loading import load_tokenizer
+from ..checkpoints.loading import load_tokenizer, share_table
 from ..modeling import modeling_vqdna
 from ..modeling.configuration_vqdna import SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification, VQDNAPreTrainedModel
@@ -157,7 +157,9 @@ def load_source(directory: Path) -> tuple[VQDNACodecModel, VQDNAPreTrainedModel 
         raise ValueError(f"{directory} holds no VQDNA tokenizer or model (no config.json, no tokenizer_config.json).")
     check_finite(model, str(directory))
     if has_tokenizer:
-        model.check_tokenizer(load_tokenizer(str(directory)))
+        tokenizer = load_tokenizer(str(directory))
+        model.check_tokenizer(tokenizer)
+        share_table(model, tokenizer)
     return model.codec, model.eval()
 
 

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from ..arguments.training import REGRESSION, FinetuneArguments
 from ..baselines import modeling_tokens  # noqa: F401, which registers the encoders of hand-made vocabularies
+from ..checkpoints.loading import share_table
 from ..lora import lora_config
 from ..modeling.modeling_vqdna import VQDNAForSequenceClassification
 from ..tasks import TaskInfo
@@ -97,6 +98,7 @@ def _check_vqdna(model: VQDNAForSequenceClassification, tokenizer, source: str, 
         logger.warning("%s has no weights for %s: they begin at random.", source, ", ".join(missing))
     model.config.validate()  # transformers sets fields behind the configuration's own checks
     model.check_tokenizer(tokenizer)
+    share_table(model, tokenizer)
 
 
 def dropout_fields(config) -> list[str]:

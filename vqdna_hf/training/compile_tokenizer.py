@@ -36,8 +36,8 @@ def compile_tokenizer(arguments: CompileTokenizerArguments) -> dict:
     weights, config_file = (directory / VOCAB_FILES_NAMES[name] for name in ("codec_file", "codec_config_file"))
     if not directory.is_dir() and arguments.directory in list_checkpoints():
         raise ValueError(
-            f"{directory} comes with the package, where nothing is written. Those that can be compiled are "
-            "(`vqdna info` says what R is)."
+            f"{directory} comes with the package, where nothing is written; what is narrow enough there has its table "
+            "already. Give a directory of your own."
         )
     if not config_file.is_file():
         raise ValueError(

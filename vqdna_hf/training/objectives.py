@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from ..arguments.training import PretrainArguments
 from ..baselines import TokenEncoderConfig, TokenEncoderForMaskedLM, token_usage, tokenizer_kind
 from ..checkpoints import resolve_checkpoint
-from ..checkpoints.loading import check_model_directory, load_tokenizer
+from ..checkpoints.loading import check_model_directory, load_tokenizer, share_table
 from ..data import Corpus
 from ..modeling.configuration_vqdna import NUM_SPECIAL_TOKENS, VQDNAConfig
 from ..modeling.modeling_vqdna import VQDNAForMaskedLM, labelled_positions, unpack_codes
@@ -123,11 +123,7 @@ class CodeObjective(Objective):
             model = VQDNAForMaskedLM.from_pretrained(resolve_checkpoint(arguments.model))
             model.check_tokenizer(self.tokenizer)
             check_finite(model, arguments.model)
-            # one of them may have been saved before the vocabulary was compiled
-            codecs = (model.codec, self.tokenizer.codec)
-            for codec, other in (codecs, codecs[::-1]):
-                if codec.table is None:
-                    codec.table = other.table
+            share_table(model, self.tokenizer)
             return model
         if arguments.lora:
             raise ValueError("--lora adapts a pre-trained model: name it with --model.")

@@ -73,7 +73,13 @@ def _tokenize_contigs(arguments: TokenizeArguments) -> GenomeCodes:
     rank, world_size = rank_and_world_size()
     # the first process of each machine has workers of its own, as many as were launched there, and the others wait
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
-    is_first = not int(os.environ.get("LOCAL_RANK", rank))
+    number = int(os.environ.get("LOCAL_RANK", rank))
+    is_first = not number
+    if world_size % local or rank % local != number:
+        raise ValueError(
+            f"Process {rank} of {world_size} is number {number} of the {local} on its machine: to share a genome, all "
+            "machines need as many processes as each other, and LOCAL_WORLD_SIZE says how many."
+        )
     machine, machines = rank // local, world_size // local
     genome = write_genome_codes(
         arguments.fasta,
