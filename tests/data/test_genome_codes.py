@@ -276,7 +276,6 @@ def test_a_machine_s_share_is_resumed_by_any_number(fasta, tmp_path, tokenizer):
     assert contents(tmp_path / "out") == contents(tmp_path / "one")
 
 
-@pytest.mark.slow
 def test_what_was_finished_by_several_is_repaired_by_the_first(fasta, tmp_path, tokenizer, monkeypatch):
     """Others may write other bytes, of another version of the library, for which the first would wait forever."""
     write(fasta, tmp_path / "out", tokenizer)
@@ -311,6 +310,7 @@ def test_levels_of_any_size_come_apart(sizes):
         assert (level == expected[:, number]).all()
 
 
+@pytest.mark.slow
 def test_workers_write_whole_shards_of_looked_up_codes(fasta, tmp_path, compiled):
     write(fasta, tmp_path / "one", compiled)
     write(fasta, tmp_path / "out", compiled, workers=2)
