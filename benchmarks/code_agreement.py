@@ -21,7 +21,8 @@ from measuring import Figure, add_arguments, report
 from vqdna_hf import VQDNACodecConfig, VQDNACodecModel, VQDNATokenizer
 from vqdna_hf.checkpoints import checkpoint
 from vqdna_hf.modeling.compiled_vqdna import ExactNetwork, verify_table
-from vqdna_hf.modeling.nucleotides_vqdna import MASK_NUCLEOTIDE_ID, UNKNOWN_ID, bases_to_ids
+from vqdna_hf.modeling.configuration_vqdna import NUM_SPECIAL_TOKENS
+from vqdna_hf.modeling.nucleotides_vqdna import MASK_NUCLEOTIDE_ID, PAD_NUCLEOTIDE_ID, UNKNOWN_ID, bases_to_ids
 from vqdna_hf.modeling.quantization_vqdna import nearest_codes
 
 
@@ -160,10 +161,10 @@ def table_figures(strings: list[np.ndarray], contig: np.ndarray, options) -> lis
     sequences = [*strings, *(long[start : start + 1 + start % 40] for start in range(0, 4_000, 41))]
     joined, lengths = np.concatenate(sequences), np.array(list(map(len, sequences)))
     wanted = codec.encode_joined(joined, lengths)
-    rows = np.full((len(sequences), lengths.max() + 3), 8)
+    rows = np.full((len(sequences), lengths.max() + 3), PAD_NUCLEOTIDE_ID)
     for row, ids in zip(rows, sequences):
         row[2 : 2 + len(ids)] = ids
-    batch = codec.encode_products(torch.from_numpy(rows)).numpy()[rows < 6]
+    batch = codec.encode_products(torch.from_numpy(rows)).numpy()[rows <= MASK_NUCLEOTIDE_ID]
     torch.set_num_threads(options.threads + 1)
     threads = codec.encode_joined(joined, lengths)
     torch.set_num_threads(options.threads)
@@ -192,7 +193,7 @@ def table_figures(strings: list[np.ndarray], contig: np.ndarray, options) -> lis
         figure("table and network, short sequences", differ(np.concatenate(network.products(sequences))), short),
         figure("a padded batch", differ(batch), short),
         figure("another number of threads", differ(threads), short),
-        figure("`bfloat16`, other batches and pieces", int((ids - 5 != wanted)[known].sum()), short),
+        figure("`bfloat16`, other batches and pieces", int((ids - NUM_SPECIAL_TOKENS != wanted)[known].sum()), short),
         figure("saved and loaded", differ(loaded), short),
         figure("compiled again", int((compiled_again != table.codes).sum()), "all windows"),
     ]

@@ -20,7 +20,7 @@ from ..runs.files import replacing, write_json
 from .code_workers import CodeWorkers
 from .corpus import MANIFEST, VERSION, Corpus, CorpusError, check_corpus_manifest, corpus_shards, read_corpus_manifest
 from .genome_bases import GenomeBases
-from .manifests import TABLE, begun_manifest, table_settings, wait_until
+from .manifests import begun_manifest, table_settings, wait_until
 from .shards import (
     PARQUET_OPTIONS,
     RECORDS,
@@ -200,7 +200,7 @@ def _checksum(genome: GenomeBases) -> int:
 def _begin(output: Path, manifest: dict) -> dict:
     """Make the directory, or check that it holds a run with the same settings; returns the manifest that is there."""
     path, advice = output / MANIFEST, "Give the corpus a directory of its own."
-    found = begun_manifest(path, manifest, (*_SETTINGS, TABLE), read_corpus_manifest, CorpusError, "a corpus", advice)
+    found = begun_manifest(path, manifest, _SETTINGS, read_corpus_manifest, CorpusError, "a corpus", advice)
     if found is None:
         output.mkdir(parents=True, exist_ok=True)
         found = manifest | {RECORDS: {}}

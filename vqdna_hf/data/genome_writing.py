@@ -35,7 +35,7 @@ from .genome_codes import (
     genome_manifest,
 )
 from .genome_shards import Shard, encode_pieces, encode_shard, write_shard
-from .manifests import TABLE, begun_manifest, table_settings, wait_until
+from .manifests import begun_manifest, table_settings, wait_until
 from .shards import RECORDS, is_whole, known_record, shard_identity, shard_path, shard_record
 
 
@@ -92,7 +92,7 @@ def write_genome_codes(
     begun = _begun(output, manifest)
     # what was finished is repaired by one: its records are those of whoever wrote it, byte for byte
     if begun and begun.get(RECORDS):
-        rank, world_size = (0, 1) if not rank else (1, 1)
+        world_size = 1
     if rank >= world_size:
         wait_until(lambda: _is_there(output))
         return GenomeCodes.load(output)
@@ -187,7 +187,7 @@ def _begun(output: Path, manifest: dict) -> dict | None:
     """The manifest of what was begun in a directory, if anything was, with the same settings."""
     advice = "Give the genome's codes a directory of their own."
     found = begun_manifest(
-        output / MANIFEST, manifest, (*_SETTINGS, TABLE), lambda path: genome_manifest(path.parent), GenomeCodesError,
+        output / MANIFEST, manifest, _SETTINGS, lambda path: genome_manifest(path.parent), GenomeCodesError,
         "genome codes", advice,
     )  # fmt: skip
     if found is None:

@@ -14,7 +14,7 @@ from ..runs.records import different_settings
 
 
 # the setting that says by which table codes were made; there is none of codes that a network in float32 made
-TABLE = "table"
+_TABLE = "table"
 
 
 def table_settings(tokenizer) -> dict[str, str]:
@@ -23,7 +23,7 @@ def table_settings(tokenizer) -> dict[str, str]:
     Codes of a table and of the network before it was compiled may differ at near-ties: a run must not hold both.
     """
     table = getattr(getattr(tokenizer, "codec", None), "table", None)
-    return {} if table is None else {TABLE: table.digest}
+    return {} if table is None else {_TABLE: table.digest}
 
 
 def holds_manifest(directory: Path, name: str, error: type[ValueError], advice: str) -> bool:
@@ -56,7 +56,7 @@ def begun_manifest(
 
     Args:
         path: of the manifest.
-        wanted, names: see `different_settings`.
+        wanted, names: see `different_settings`; that of `table_settings` is always one of them.
         read: gives the manifest that is there.
         what: what the directory holds, for messages.
         advice: a sentence for a directory that holds something else.
@@ -67,7 +67,7 @@ def begun_manifest(
     if not holds_manifest(path.parent, path.name, error, advice):
         return None
     found = read(path)
-    if details := different_settings(found, wanted, names):
+    if details := different_settings(found, wanted, (*names, _TABLE)):
         raise error(
             f"{path.parent} holds {what} made differently: {details}. Use the same arguments and files to resume, or "
             "another directory."

@@ -2,15 +2,16 @@
 
 import logging
 import time
+from os import fspath
 from pathlib import Path
 
 from ..arguments.training import CompileTokenizerArguments
-from ..checkpoints import list_checkpoints
+from ..checkpoints import resolve_checkpoint
 from ..modeling.compiled_vqdna import TABLE_FILE, refuse_wide, save_table
 from ..modeling.configuration_vqdna import VQDNACodecConfig
 from ..modeling.repository_vqdna import COMPILED_FORMAT_VERSION
 from ..modeling.tokenization_vqdna import VOCAB_FILES_NAMES, load_codec
-from ..runs.directories import check_model_files, read_directory
+from ..runs.directories import read_directory
 from ..runs.files import read_json, write_json
 from ..runs.records import renew_digest
 
@@ -32,9 +33,8 @@ def compile_tokenizer(arguments: CompileTokenizerArguments) -> dict:
             too many: says how many, and what narrows them.
     """
     directory, started = Path(arguments.directory), time.time()
-    check_model_files(directory)
     weights, config_file = (directory / VOCAB_FILES_NAMES[name] for name in ("codec_file", "codec_config_file"))
-    if not directory.is_dir() and arguments.directory in list_checkpoints():
+    if resolve_checkpoint(arguments.directory) != fspath(arguments.directory):
         raise ValueError(
             f"{directory} comes with the package, where nothing is written; what is narrow enough there has its table "
             "already. Give a directory of your own."
